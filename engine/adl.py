@@ -1,0 +1,183 @@
+"""Auto-deleveraging: a residual that no fund takes over is closed against the best-ranked opposing positions.
+
+It is closed at its bankruptcy price or at the mark, whichever is worse for the counterparty; at the mark the
+residual gains, and the gain is the fund's surplus. A counterparty that would fall to its maintenance margin is
+passed over or gives fewer lots; one that would realise a loss comes after all who would not.
+"""
+
+from heapq import heapify, heappop
+
+from engine.fills import close_lots
+from engine.fixed import SCORE, ratio_text, share_down
+from engine.margin import is_liquidatable, maintenance_margin
+from engine.market import Market
+from engine.position import Position
+from engine.ranking import Standing, pnl_leverage
+from engine.residual import Residual
+from engine.resting import after_change, cancel_unaffordable
+from engine.state import POSITION_SIDES, ShardState
+from schemas.events import AdlCompleted, AdlExecuted
+
+
+def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
+    """Close the residual against counterparties in rank order, as far as they can carry it."""
+    spec = market.spec
+    start_lots = residual.parcel.lots
+    needed = residual.expected_loss(spec.value(market.mark, start_lots))
+    at_mark = residual.side * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
+    counterparties = taken = 0
+    losing: list[tuple[int, Position, Standing]] = []
+    ranked = _ranked(market, residual.side)
+    rank = 0
+    while ranked and residual.parcel.lots:
+        _, _, position, standing = heappop(ranked)
+        rank += 1
+        value = _closing_value(market, residual, min(residual.parcel.lots, position.parcel.lots), at_mark=at_mark)
+        if _realised(position, min(residual.parcel.lots, position.parcel.lots), value) < 0:
+            losing.append((rank, position, standing))
+            continue
+        closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
+        counterparties += closed_profit is not None
+        taken += closed_profit or 0
+    for rank, position, standing in losing:
+        if not residual.parcel.lots:
+            break
+        closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
+        counterparties += closed_profit is not None
+        taken += closed_profit or 0
+    left = residual.parcel.lots
+    state.emit(
+        AdlCompleted(
+            liquidation_id=residual.liquidation_id,
+            market=spec.name,
+            qty=spec.lots.text(start_lots - left),
+            counterparties=counterparties,
+            remaining=spec.lots.text(left),
+            needed=spec.asset.text(needed - residual.expected_loss(spec.value(market.mark, left))),
+            taken=spec.asset.text(taken),
+        )
+    )
+
+
+def close_counterparty(
+    state: ShardState,
+    residual: Residual,
+    position: Position,
+    lots: int,
+    value: int,
+    rank: int,
+    standing: Standing,
+) -> None:
+    """Close lots of a counterparty for `value`: its margin share and PnL go to the wallet.
+
+    Where the PnL is worse than the margin share, the margin that stays pays the difference and none is released.
+    """
+    market = position.market
+    spec = market.spec
+    carried = position.parcel.part(lots)
+    realised = position.sign * (value - carried)
+    released = share_down(position.margin.balance, lots, position.parcel.lots)
+    side = position.sign
+    close_lots(position, lots, carried)
+    if released + realised >= 0:
+        state.ledger.move(position.margin, position.account.wallet, released, "margin")
+        state.ledger.move(market.clearing, position.account.wallet, realised, "realised_pnl")
+    else:
+        state.ledger.move(market.clearing, position.margin, realised, "realised_pnl")
+        assert position.margin.balance >= 0, "a counterparty pays no more than its margin"
+    state.realise(position, realised)
+    after_change(state, position)
+    state.emit(
+        AdlExecuted(
+            liquidation_id=residual.liquidation_id,
+            market=spec.name,
+            account=position.account.name,
+            side=POSITION_SIDES[side],
+            qty=spec.lots.text(lots),
+            price=spec.price_text(value, lots) or "0",
+            rank=rank,
+            score=ratio_text(standing.score, SCORE),
+            leverage=ratio_text(*standing.leverage),
+            profit_ratio=ratio_text(*standing.profit_ratio),
+            realised_pnl=spec.asset.text(realised),
+        )
+    )
+    cancel_unaffordable(state, position.account, position)
+
+
+def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standing]]:
+    """The healthy opposing positions as a heap: highest score first, ties by account name."""
+    ranked = [
+        (-standing.score, position.account.name, position, standing)
+        for position in market.opposing(side)
+        if not is_liquidatable(position)
+        for standing in (pnl_leverage(position),)
+    ]
+    heapify(ranked)
+    return ranked
+
+
+def _close_against(
+    state: ShardState,
+    market: Market,
+    residual: Residual,
+    position: Position,
+    rank: int,
+    standing: Standing,
+    *,
+    at_mark: bool,
+) -> int | None:
+    """Close what the counterparty can carry; the unrealised profit that went with it, or None if it gave nothing."""
+    lots = _lots_carried(market, residual, position, at_mark=at_mark)
+    if not lots:
+        return None
+    value = _closing_value(market, residual, lots, at_mark=at_mark)
+    profit = max(0, position.sign * (market.spec.value(market.mark, lots) - position.parcel.part(lots)))
+    gain = residual.take_out(lots, value, within_budget=False)
+    residual.adl_lots += lots
+    residual.surplus += gain
+    state.ledger.move(market.clearing, state.transit, gain, "surplus")
+    close_counterparty(state, residual, position, lots, value, rank, standing)
+    return profit
+
+
+def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
+    return market.spec.value(market.mark, lots) if at_mark else residual.parcel.part(lots)
+
+
+def _realised(position: Position, lots: int, value: int) -> int:
+    return position.sign * (value - position.parcel.part(lots))
+
+
+def _lots_carried(market: Market, residual: Residual, position: Position, *, at_mark: bool) -> int:
+    """How many lots the counterparty can give and stay above maintenance margin.
+
+    What it can carry shrinks as it gives more at a price worse than the mark, so the bound is found by bisection.
+    """
+    most = min(residual.parcel.lots, position.parcel.lots)
+    if _carries(position, most, _closing_value(market, residual, most, at_mark=at_mark)):
+        return most
+    fewest = 0
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        if _carries(position, middle, _closing_value(market, residual, middle, at_mark=at_mark)):
+            fewest = middle
+        else:
+            most = middle
+    return fewest
+
+
+def _carries(position: Position, lots: int, value: int) -> bool:
+    """Whether it stands above maintenance margin after `close_counterparty` or, closed whole, owes nothing."""
+    parcel, margin = position.parcel, position.margin.balance
+    spec, mark = position.market.spec, position.market.mark
+    carried = parcel.part(lots)
+    realised = position.sign * (value - carried)
+    released = share_down(margin, lots, parcel.lots)
+    left = parcel.lots - lots
+    if not left:
+        return released + realised >= 0
+    margin_after = margin - released if released + realised >= 0 else margin + realised
+    value_after = spec.value(mark, left)
+    equity_after = margin_after + position.sign * (value_after - (parcel.value - carried))
+    return margin_after >= 0 and equity_after > maintenance_margin(spec, value_after)

@@ -1,0 +1,78 @@
+"""Settlement's answers, as an engine applies them: takeover, ADL, cover of a loss, repayment of a deficit."""
+
+from engine.adl import deleverage
+from engine.last_resort import close_at_mark, cover, finish
+from engine.market import Market
+from engine.residual import Residual
+from engine.sequence import BrokenStream
+from engine.state import ShardState
+from engine.takeover import unwind
+from schemas.events import (
+    AdlTriggered,
+    AnyDecision,
+    DecisionRejected,
+    DeficitRepaid,
+    LossCovered,
+    TakeoverApproved,
+)
+
+
+def decide(state: ShardState, decision: AnyDecision) -> None:
+    """Apply one decision. What does not answer the open question is refused by a claim, which frees its money."""
+    if isinstance(decision, DeficitRepaid):
+        market = state.markets[decision.market]
+        state.ledger.move(state.transit, market.deficit, units(state, decision.amount), "deficit")
+        return
+    found = _find(state, decision)
+    if found is None:
+        state.claim(
+            DecisionRejected(
+                liquidation_id=decision.liquidation_id,
+                round=decision.round,
+                code="wrong_round",
+                reason="no question of this liquidation and round is open",
+            )
+        )
+        return
+    market, residual = found
+    residual.is_open = False
+    state.open_residuals -= 1
+    if isinstance(decision, TakeoverApproved):
+        if residual.fund is None:
+            residual.taken_over_at = state.now
+        residual.fund = decision.fund
+        residual.budget = units(state, decision.loss_budget)
+        residual.loss = 0
+        unwind(state, market, residual)
+    elif isinstance(decision, AdlTriggered):
+        residual.fund = None
+        residual.budget = residual.loss = 0
+        deleverage(state, market, residual)
+        if residual.parcel.lots:
+            close_at_mark(state, market, residual)
+        finish(state, market, residual)
+    else:
+        deficit = cover(state, market, residual, units(state, decision.amount))
+        finish(state, market, residual, deficit)
+
+
+def units(state: ShardState, text: str) -> int:
+    """An amount that the other side wrote, in units."""
+    amount = state.spec.asset.parse(text)
+    if amount is None:
+        raise BrokenStream(f"a decision carries the amount {text}, finer than a unit of {state.spec.asset.name}")
+    return amount
+
+
+def _find(state: ShardState, decision: TakeoverApproved | AdlTriggered | LossCovered) -> tuple[Market, Residual] | None:
+    """The market and residual whose open question this decision answers."""
+    for market in state.markets.values():
+        residual = market.residuals.get(decision.liquidation_id)
+        if residual is None or not residual.is_open or residual.round != decision.round:
+            continue
+        if isinstance(decision, LossCovered) != (residual.uncovered > 0):
+            continue
+        if not isinstance(decision, LossCovered) and market.spec.lots.parse(decision.qty) != residual.parcel.lots:
+            continue
+        return market, residual
+    return None

@@ -1,0 +1,105 @@
+"""An insurance fund: its balance, what is reserved of it, and its books."""
+
+from engine.purse import Purse
+from engine.spec import FundSpec
+
+
+class Tally:
+    """Count and sum, in units."""
+
+    __slots__ = ("count", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0
+
+    def add(self, amount: int) -> None:
+        """Count one amount."""
+        self.count += 1
+        self.total += amount
+
+    def clear(self) -> None:
+        """Start anew."""
+        self.count = self.total = 0
+
+
+class Reservation:
+    """The part of a fund that one takeover may lose. `loss` mirrors what the engine has used up of the budget."""
+
+    __slots__ = ("budget", "fund", "loss", "round")
+
+    def __init__(self, fund: "Fund", round_: int, budget: int) -> None:
+        self.fund = fund
+        self.round = round_
+        self.budget = budget
+        self.loss = 0
+
+
+class Fund:
+    """A fund in units of its asset.
+
+    `reserved` is the sum over reservations of budget − loss. `credited` and `debited` are totals by cause since
+    genesis; `surpluses`, `losses` and `deleveraged` are those of the current reconciliation period. `deficits`
+    are what the fund's markets still miss, in the order in which they arose.
+    """
+
+    __slots__ = (
+        "credited",
+        "debited",
+        "deficits",
+        "deleveraged",
+        "is_below_minimum",
+        "losses",
+        "minimum",
+        "period_end",
+        "period_opening",
+        "period_start",
+        "purse",
+        "reserved",
+        "spec",
+        "surpluses",
+    )
+
+    def __init__(self, spec: FundSpec) -> None:
+        self.spec = spec
+        self.purse = Purse(f"fund/{spec.name}")
+        self.minimum = spec.minimum
+        self.reserved = 0
+        self.is_below_minimum = False
+        self.deficits: dict[str, int] = {}
+        self.credited: dict[str, int] = {}
+        self.debited: dict[str, int] = {}
+        self.period_start = 0
+        self.period_end = 0
+        self.period_opening = spec.opening
+        self.surpluses = Tally()
+        self.losses = Tally()
+        self.deleveraged = Tally()
+
+    @property
+    def available(self) -> int:
+        """What is not reserved: what a takeover may still put at risk."""
+        return self.purse.balance - self.reserved
+
+    @property
+    def withdrawable(self) -> int:
+        """What may leave the fund: what stands above reservations and minimum."""
+        return max(0, self.available - self.minimum)
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """The state as rows of plain values, for the state hash."""
+        return [
+            (
+                "fund",
+                self.spec.name,
+                self.purse.balance,
+                self.minimum,
+                self.reserved,
+                self.is_below_minimum,
+                self.period_start,
+                self.period_end,
+                self.period_opening,
+                *((tally.count, tally.total) for tally in (self.surpluses, self.losses, self.deleveraged)),
+            ),
+            *(("deficit", self.spec.name, market, amount) for market, amount in self.deficits.items()),
+        ]

@@ -1,0 +1,177 @@
+"""Liquidation of isolated positions: what a mark price triggers, and how one position is closed.
+
+The bankruptcy value BV = EV − s × M bounds what the trader can lose. The liquidation order goes into the book
+with the price of BV as its limit, rounded so that no fill can be worse (sell: up, buy: down):
+
+    value of the fills V for f of q lots, share of BV = floor(BV × f ÷ q)
+    surplus = s × (V − share), never negative
+    residual: the other q − f lots leave the account at BV − share, and settlement decides about them
+"""
+
+from engine.fixed import divide_down, divide_up, share_down
+from engine.margin import (
+    bankruptcy_value,
+    equity,
+    fee,
+    health,
+    is_liquidatable,
+    maintenance_margin,
+    mark_value,
+    trigger_price,
+)
+from engine.market import Market
+from engine.matching import Taken, Taker, take
+from engine.position import Parcel, Position
+from engine.residual import Residual
+from engine.resting import after_change, cancel_risk_increasing
+from engine.state import POSITION_SIDES, ShardState
+from schemas.events import LiquidationOrdered, LiquidationResidual, LiquidationSettled, LiquidationStarted
+
+
+def index_stale(market: Market) -> None:
+    """Place every position that changed since the last mark where its trigger is now."""
+    for position in market.stale:
+        position.stale = False
+        if not position.waiting:
+            market.triggers.place(position, trigger_price(position))
+    market.stale.clear()
+
+
+def liquidate_triggered(state: ShardState, market: Market) -> None:
+    """Queue what the mark has triggered, lowest E ÷ MM first, then account name; run what the cap allows."""
+    triggered = market.triggers.take(market.mark)
+    triggered.sort(key=lambda position: (health(position), position.account.name))
+    for position in triggered:
+        position.waiting = True
+        position.account.waiting += 1
+    state.waiting.extend(triggered)
+    run_waiting(state)
+
+
+def run_waiting(state: ShardState) -> None:
+    """Liquidate from the head of the queue while the command's cap lasts; who is healthy again is let go."""
+    done = 0
+    for position in state.waiting:
+        if not state.liquidations_left:
+            break
+        done += 1
+        position.waiting = False
+        position.account.waiting -= 1
+        if is_liquidatable(position):
+            state.liquidations_left -= 1
+            liquidate(state, position)
+        else:
+            state.make_stale(position)
+    del state.waiting[:done]
+
+
+def liquidate(state: ShardState, position: Position) -> None:
+    """Close a whole position: cancel orders, send the liquidation order, settle what filled, pass on the rest."""
+    state.liquidations += 1
+    liquidation_id = f"{state.spec.name}:{state.liquidations}"
+    cancel_risk_increasing(state, position)
+    market = position.market
+    spec = market.spec
+    side, lots = position.sign, position.parcel.lots
+    value = bankruptcy_value(position)
+    _announce(state, position, liquidation_id, value)
+    limit = _limit_price(spec.lot_value, side, lots, value)
+    order_id = f"liquidation:{liquidation_id}"
+    state.emit(
+        LiquidationOrdered(
+            liquidation_id=liquidation_id,
+            order_id=order_id,
+            market=spec.name,
+            side="sell" if side > 0 else "buy",
+            qty=spec.lots.text(lots),
+            price=spec.ticks.text(limit),
+        )
+    )
+    taker = Taker(position.account.name, order_id, liquidation_id=liquidation_id)
+    taken = take(state, market, taker, -side, limit, lots)
+    left = lots - taken.lots
+    residual_value = value - share_down(value, taken.lots, lots)
+    _close_position(state, position, side * (taken.value + residual_value - position.parcel.value))
+    _settle(state, position, liquidation_id, taken, to_account=spec.surplus_to_account and not left)
+    if left:
+        residual = Residual(state.liquidations, liquidation_id, side, Parcel(left, residual_value))
+        market.residuals[liquidation_id] = residual
+        state.open_residuals += 1
+        ask_settlement(state, market, residual)
+    after_change(state, position)
+
+
+def _announce(state: ShardState, position: Position, liquidation_id: str, value: int) -> None:
+    market = position.market
+    spec = market.spec
+    amount = spec.asset.text
+    state.emit(
+        LiquidationStarted(
+            liquidation_id=liquidation_id,
+            market=spec.name,
+            account=position.account.name,
+            side=POSITION_SIDES[position.sign],
+            qty=spec.lots.text(position.parcel.lots),
+            mark_price=spec.ticks.text(market.mark),
+            bankruptcy_price=spec.price_text(value, position.parcel.lots),
+            bankruptcy_value=amount(value),
+            equity=amount(equity(position)),
+            maintenance_margin=amount(maintenance_margin(spec, mark_value(position))),
+        )
+    )
+
+
+def _limit_price(lot_value: int, side: int, lots: int, value: int) -> int:
+    """The bankruptcy price in ticks such that no fill is worse; at least one tick."""
+    divide = divide_up if side > 0 else divide_down
+    return max(1, divide(value, lots * lot_value))
+
+
+def _close_position(state: ShardState, position: Position, realised: int) -> None:
+    """Flatten: what was sold and what becomes a residual both leave; the PnL of both goes through the margin."""
+    state.ledger.move(position.market.clearing, position.margin, realised, "realised_pnl")
+    state.realise(position, realised)
+    position.sign = 0
+    position.parcel = Parcel()
+    assert position.margin.balance >= 0, "no fill is worse than bankruptcy"
+
+
+def _settle(state: ShardState, position: Position, liquidation_id: str, taken: Taken, *, to_account: bool) -> None:
+    """Charge the liquidation fee from what is left of the margin, and send on the surplus."""
+    spec = position.market.spec
+    amount = spec.asset.text
+    charge = min(fee(taken.value, spec.liquidation_fee), position.margin.balance)
+    surplus = position.margin.balance - charge
+    state.ledger.move(position.margin, state.transit, charge, "liquidation_fee")
+    state.ledger.move(position.margin, position.account.wallet if to_account else state.transit, surplus, "surplus")
+    state.claim(
+        LiquidationSettled(
+            liquidation_id=liquidation_id,
+            market=spec.name,
+            filled_qty=spec.lots.text(taken.lots),
+            average_price=spec.price_text(taken.value, taken.lots),
+            fee=amount(charge),
+            surplus=amount(surplus),
+            to="account" if to_account else "fund",
+        )
+    )
+
+
+def ask_settlement(state: ShardState, market: Market, residual: Residual) -> None:
+    """Put the question what to do with a residual, which is open already."""
+    spec = market.spec
+    parcel = residual.parcel
+    amount = spec.asset.text
+    state.claim(
+        LiquidationResidual(
+            liquidation_id=residual.liquidation_id,
+            round=residual.round,
+            market=spec.name,
+            side=POSITION_SIDES[residual.side],
+            qty=spec.lots.text(parcel.lots),
+            bankruptcy_price=spec.price_text(parcel.value, parcel.lots),
+            bankruptcy_value=amount(parcel.value),
+            mark_price=spec.ticks.text(market.mark),
+            expected_loss=amount(residual.expected_loss(spec.value(market.mark, parcel.lots))),
+        )
+    )

@@ -1,0 +1,57 @@
+"""One market of a shard: its book, mark price, positions, trigger index and unsettled residuals."""
+
+from engine.book import Book
+from engine.position import Position
+from engine.purse import Purse
+from engine.residual import Residual
+from engine.spec import MarketSpec
+from engine.triggers import TriggerIndex
+
+
+class Market:
+    """The state of one market.
+
+    `mark` is in ticks, 0 before the first mark price. `stale` are the positions that changed since the last mark
+    and are indexed anew at the next. `realised` is the PnL that each account realised since the last reconciliation,
+    which ends at `period_end`. `clearing` holds minus the signed entry values; `uncovered` and `deficit`
+    are what is missing after a last resort, as negative balances.
+    """
+
+    __slots__ = (
+        "book",
+        "clearing",
+        "deficit",
+        "fee_share",
+        "mark",
+        "period_end",
+        "positions",
+        "realised",
+        "residuals",
+        "shard_name",
+        "spec",
+        "stale",
+        "trades",
+        "triggers",
+        "uncovered",
+    )
+
+    def __init__(self, shard_name: str, spec: MarketSpec) -> None:
+        self.shard_name = shard_name
+        self.spec = spec
+        self.book = Book()
+        self.mark = 0
+        self.trades = 0
+        self.positions: dict[str, Position] = {}
+        self.triggers = TriggerIndex()
+        self.stale: list[Position] = []
+        self.realised: dict[str, int] = {}
+        self.residuals: dict[str, Residual] = {}
+        self.clearing = Purse(f"{shard_name}/clearing/{spec.name}")
+        self.uncovered = Purse(f"{shard_name}/uncovered/{spec.name}")
+        self.deficit = Purse(f"{shard_name}/deficit/{spec.name}")
+        self.fee_share = 0
+        self.period_end = 0
+
+    def opposing(self, side: int) -> list[Position]:
+        """The open positions against a quantity of this side, in the order in which they first appeared."""
+        return [position for position in self.positions.values() if position.sign == -side]

@@ -1,0 +1,202 @@
+"""Matching: an incoming quantity meets the resting orders of the other side, best price first, oldest first.
+
+Trades print at the maker's price. There are three kinds of takers: an account's order, whose margin is checked
+at every fill; a liquidation order and a fund that unwinds its inventory, which are not margined here (their
+limit price bounds what they can lose) and are settled by their callers from the totals.
+"""
+
+from typing import Literal, NamedTuple
+
+from engine.book import BookSide, Order
+from engine.fills import Fill, Stake, book_fill, plan_fill
+from engine.fixed import RATE, share_down
+from engine.margin import fee
+from engine.market import Market
+from engine.position import Parcel, Position
+from engine.resting import cancel_order, close_order_id
+from engine.state import ShardState
+from schemas.events import TradeExecuted, TradeSide
+from schemas.fields import SelfTradePrevention
+
+Stop = Literal["", "margin", "self_trade"]
+
+
+class Taker(NamedTuple):
+    """Who takes, as the trade names it. `position` is None for a forced order."""
+
+    account: str
+    order_id: str
+    position: Position | None = None
+    stp: SelfTradePrevention = "cancel_taker"
+    liquidation_id: str | None = None
+
+
+class Taken(NamedTuple):
+    """What was traded, in lots and units, and why it stopped early, if it did."""
+
+    lots: int
+    value: int
+    stop: Stop
+
+
+def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int | None, lots: int) -> Taken:
+    """Trade up to `lots` against the book, at `limit` or better (None: at any price)."""
+    side = market.book.asks if sign > 0 else market.book.bids
+    taken_lots = taken_value = 0
+    while taken_lots < lots:
+        level = side.best
+        if level is None or (limit is not None and (level.price - limit) * sign > 0):
+            break
+        maker = level.first
+        assert maker is not None
+        if taker.position is not None and maker.position is taker.position:
+            if taker.stp != "cancel_taker":
+                cancel_order(state, maker, "self_trade")
+            if taker.stp != "cancel_maker":
+                return Taken(taken_lots, taken_value, "self_trade")
+            continue
+        fill_lots = min(lots - taken_lots, maker.lots)
+        value = level.price * fill_lots * market.spec.lot_value
+        taker_fill: Fill | None = None
+        if taker.position is not None:
+            taker_fill = _plan(taker.position, sign, fill_lots, value, market.spec.taker_fee)
+            if taker_fill is None:
+                return Taken(taken_lots, taken_value, "margin")
+        maker_fill = _plan(maker.position, -sign, fill_lots, value, market.spec.maker_fee)
+        if maker_fill is None:
+            cancel_order(state, maker, "margin")
+            continue
+        taken_lots += fill_lots
+        taken_value += value
+        _print_trade(state, market, taker, maker, sign, fill_lots, maker_fill.fee, taker_fill.fee if taker_fill else 0)
+        _reduce_maker(state, side, maker, fill_lots)
+        if taker_fill is not None and taker.position is not None:
+            book_fill(state, taker.position, sign, taker_fill)
+        book_fill(state, maker.position, -sign, maker_fill)
+    return Taken(taken_lots, taken_value, "")
+
+
+def can_fill_whole(
+    market: Market, taker: Position, stp: SelfTradePrevention, sign: int, limit: int | None, lots: int
+) -> bool:
+    """Whether `take` would trade all of `lots`: the same walk on copies of what it would change.
+
+    Only for fill-or-kill, which must not change anything when it fails. A maker whose margin fails or who would
+    be cancelled for self-trade is passed over, as `take` would; orders of one maker are judged one after another.
+    """
+    side = market.book.asks if sign > 0 else market.book.bids
+    spec = market.spec
+    stakes: dict[Position, Stake] = {taker: _trial(taker)}
+    filled = 0
+    for level in side:
+        if limit is not None and (level.price - limit) * sign > 0:
+            return False
+        for maker in level:
+            position = maker.position
+            if position is taker:
+                if stp != "cancel_maker":
+                    return False
+                continue
+            stake = stakes.get(position)
+            if stake is None:
+                stakes[position] = stake = _trial(position)
+            available = maker.lots
+            if maker.reduce_only:
+                available = min(available, stake.parcel.lots) if stake.sign == sign else 0
+            fill_lots = min(lots - filled, available)
+            if not fill_lots:
+                continue
+            value = spec.value(level.price, fill_lots)
+            taker_stake = stakes[taker]
+            taker_fill = plan_fill(
+                spec,
+                market.mark,
+                taker.leverage,
+                taker_stake,
+                sign,
+                fill_lots,
+                value,
+                fee(value, spec.taker_fee),
+            )
+            if taker_fill is None:
+                return False
+            maker_fill = plan_fill(
+                spec,
+                market.mark,
+                position.leverage,
+                stake,
+                -sign,
+                fill_lots,
+                value,
+                fee(value, spec.maker_fee),
+            )
+            if maker_fill is None:
+                continue
+            _try(taker_stake, sign, taker_fill)
+            _try(stake, -sign, maker_fill)
+            filled += fill_lots
+            if filled == lots:
+                return True
+    return False
+
+
+def _plan(position: Position, sign: int, lots: int, value: int, fee_rate: int) -> Fill | None:
+    market = position.market
+    stake = Stake(position.sign, position.parcel, position.margin.balance, position.account.wallet.balance)
+    return plan_fill(market.spec, market.mark, position.leverage, stake, sign, lots, value, fee(value, fee_rate))
+
+
+def _trial(position: Position) -> Stake:
+    parcel = Parcel()
+    parcel.lots, parcel.value = position.parcel.lots, position.parcel.value
+    parcel.start_lots, parcel.start_value = position.parcel.start_lots, position.parcel.start_value
+    return Stake(position.sign, parcel, position.margin.balance, position.account.wallet.balance)
+
+
+def _try(stake: Stake, sign: int, fill: Fill) -> None:
+    """What `book_fill` does, to a trial copy."""
+    stake.parcel.lots -= fill.closed_lots
+    stake.parcel.value -= fill.carried
+    if not stake.parcel.lots:
+        stake.sign = 0
+    if fill.opened_lots:
+        stake.sign = sign
+        stake.parcel = Parcel(stake.parcel.lots + fill.opened_lots, stake.parcel.value + fill.opened_value)
+    stake.margin += fill.required - fill.released
+    stake.wallet += fill.released + fill.realised - fill.fee - fill.required
+
+
+def _reduce_maker(state: ShardState, side: BookSide, maker: Order, lots: int) -> None:
+    if lots == maker.lots:
+        side.remove(maker)
+        close_order_id(state, maker.position, maker.order_id)
+    maker.position.shrink_order(maker, lots)
+
+
+def _print_trade(
+    state: ShardState,
+    market: Market,
+    taker: Taker,
+    maker: Order,
+    sign: int,
+    lots: int,
+    maker_fee: int,
+    taker_fee: int,
+) -> None:
+    spec = market.spec
+    amount = spec.asset.text
+    market.trades += 1
+    if maker_fee + taker_fee > 0:
+        market.fee_share += share_down(maker_fee + taker_fee, spec.fund_fee_share, RATE)
+    event = TradeExecuted(
+        trade_id=f"{spec.name}:{market.trades}",
+        market=spec.name,
+        price=spec.ticks.text(maker.price),
+        qty=spec.lots.text(lots),
+        taker_side="buy" if sign > 0 else "sell",
+        maker=TradeSide(maker.position.account.name, maker.order_id, amount(maker_fee)),
+        taker=TradeSide(taker.account, taker.order_id, amount(taker_fee)),
+    )
+    if taker.liquidation_id is not None:
+        event.liquidation_id = taker.liquidation_id
+    state.emit(event)

@@ -1,0 +1,292 @@
+"""The commands about orders: new, cancel, cancel-all, amend. Each checks everything before it changes anything."""
+
+from engine.account import Account
+from engine.book import Order
+from engine.fixed import AMOUNT_LIMIT
+from engine.margin import leverage_fits, order_cost
+from engine.market import Market
+from engine.matching import Taker, can_fill_whole, take
+from engine.position import Position
+from engine.reject import Refused
+from engine.resting import cancel_order, close_order_id
+from engine.state import ShardState
+from schemas.commands import OrderAmend, OrderCancel, OrderCancelAll, OrderNew
+from schemas.events import OrderAccepted, OrderAmended, OrderCancelled
+from schemas.fields import CancelReason, SelfTradePrevention
+
+
+def new_order(state: ShardState, command: OrderNew) -> None:
+    """Check, accept, match, rest. Raises Refused."""
+    market = find_market(state, command.market)
+    account = find_account(state, command.account)
+    spec = market.spec
+    now = state.now
+    if account.waiting:
+        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
+    if not market.mark:
+        raise Refused("no_mark", f"market {spec.name} has no mark price yet")
+    if state.closed_orders.is_too_old(command.ts, now):
+        raise Refused("too_old", f"ts {command.ts} is too far behind event time {now} to rule out a repetition")
+    position = state.position(account, market)
+    if (
+        command.order_id in position.orders
+        or state.closed_orders.recall((spec.name, account.name, command.order_id), now) is not None
+    ):
+        raise Refused("duplicate_order_id", f"order id {command.order_id} is open or was closed moments ago")
+    sign = 1 if command.side == "buy" else -1
+    limit = None if command.price is None else parse_price(market, command.price)
+    lots = parse_lots(market, command.qty)
+    if command.reduce_only:
+        if position.sign != -sign:
+            raise Refused("reduce_only", f"there is no position that a {command.side} would reduce")
+        lots = min(lots, position.parcel.lots)
+        cost = 0
+        _check_size(market, limit or market.mark, lots)
+    else:
+        cost = _check_new_risk(state, position, sign, limit or market.mark, lots)
+    rests = command.kind == "limit" and command.tif == "gtc"
+    if limit is not None and rests:
+        if command.post_only and market.book.would_take(sign, limit):
+            raise Refused("post_only", f"a {command.side} at {command.price} would trade at once")
+        if not market.book.has_room(sign, limit, state.spec.limits.max_price_levels):
+            raise Refused("book_full", f"the side has {state.spec.limits.max_price_levels} price levels already")
+    state.emit(
+        OrderAccepted(market=spec.name, account=account.name, order_id=command.order_id, remaining=spec.lots.text(lots))
+    )
+    if command.tif == "fok" and not can_fill_whole(market, position, command.stp, sign, limit, lots):
+        _end(state, position, command.order_id, lots, "fok")
+        return
+    _match_and_rest(
+        state,
+        position,
+        command.order_id,
+        sign,
+        limit,
+        lots,
+        command.stp,
+        cost,
+        rests=rests,
+        reduce_only=command.reduce_only,
+        post_only=command.post_only,
+    )
+
+
+def cancel(state: ShardState, command: OrderCancel) -> None:
+    """Take one open order out. Raises Refused, `unknown_order` also for an order of somebody else."""
+    order = _find_open(state, command.market, command.account, command.order_id)
+    cancel_order(state, order, "requested")
+
+
+def cancel_all(state: ShardState, command: OrderCancelAll) -> None:
+    """Take all open orders of an account out, market by market in the order of the config. Raises Refused."""
+    if command.shard != state.spec.name:
+        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
+    account = find_account(state, command.account)
+    if account.waiting:
+        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
+    names = list(state.markets) if command.market is None else [find_market(state, command.market).spec.name]
+    for name in names:
+        position = account.positions.get(name)
+        if position is not None:
+            for order in list(position.orders.values()):
+                cancel_order(state, order, "requested")
+
+
+def amend(state: ShardState, command: OrderAmend) -> None:
+    """Change price or remaining quantity. Raises Refused, and then the order stays as it was.
+
+    A pure decrease keeps the place in the queue. Anything else leaves the book and comes back like a new order:
+    margin is checked for the new size, and it may trade.
+    """
+    order = _find_open(state, command.market, command.account, command.order_id)
+    position = order.position
+    market = position.market
+    price = order.price if command.price is None else parse_price(market, command.price)
+    lots = order.lots if command.qty is None else parse_lots(market, command.qty)
+    if order.reduce_only:
+        lots = min(lots, position.parcel.lots)
+    if price == order.price and lots <= order.lots:
+        if lots < order.lots:
+            position.shrink_order(order, order.lots - lots)
+            position.refresh_reserve()
+        _emit_amended(state, order, price, lots)
+        return
+    if order.reduce_only:
+        cost = 0
+        _check_size(market, price, lots)
+    else:
+        cost = _check_new_risk(state, position, order.sign, price, lots, instead_of=order)
+    if order.post_only and market.book.would_take(order.sign, price):
+        raise Refused("post_only", f"order {order.order_id} is post-only and would trade at once")
+    if not market.book.has_room(order.sign, price, state.spec.limits.max_price_levels):
+        raise Refused("book_full", f"the side has {state.spec.limits.max_price_levels} price levels already")
+    market.book.remove(order)
+    position.shrink_order(order, order.lots)
+    position.refresh_reserve()
+    _emit_amended(state, order, price, lots)
+    _match_and_rest(
+        state,
+        position,
+        order.order_id,
+        order.sign,
+        price,
+        lots,
+        order.stp,
+        cost,
+        rests=True,
+        reduce_only=order.reduce_only,
+        post_only=order.post_only,
+    )
+
+
+def find_market(state: ShardState, name: str) -> Market:
+    """The market of that name in this shard. Raises Refused."""
+    market = state.markets.get(name)
+    if market is None:
+        raise Refused("unknown_market", f"shard {state.spec.name} has no market {name}")
+    return market
+
+
+def find_account(state: ShardState, name: str) -> Account:
+    """The account of that name. Raises Refused."""
+    account = state.accounts.get(name)
+    if account is None:
+        raise Refused("unknown_account", f"account {name} has never had a deposit in shard {state.spec.name}")
+    return account
+
+
+def parse_price(market: Market, text: str) -> int:
+    """A price in ticks. Raises Refused off the grid."""
+    ticks = market.spec.ticks.parse(text)
+    if ticks is None:
+        raise Refused("off_tick", f"price {text} is not a multiple of the tick {market.spec.ticks.text(1)}")
+    return ticks
+
+
+def parse_lots(market: Market, text: str) -> int:
+    """A quantity in lots. Raises Refused off the grid."""
+    lots = market.spec.lots.parse(text)
+    if lots is None:
+        raise Refused("off_lot", f"qty {text} is not a multiple of the lot {market.spec.lots.text(1)}")
+    return lots
+
+
+def _find_open(state: ShardState, market_name: str, account_name: str, order_id: str) -> Order:
+    market = find_market(state, market_name)
+    account = find_account(state, account_name)
+    position = account.positions.get(market.spec.name)
+    order = position.orders.get(order_id) if position is not None else None
+    if order is None:
+        raise Refused("unknown_order", f"account {account_name} has no open order {order_id} in {market_name}")
+    if account.waiting:
+        raise Refused("in_liquidation", f"account {account_name} is being liquidated")
+    return order
+
+
+def _check_size(market: Market, price: int, lots: int) -> None:
+    if market.spec.value(max(price, market.mark), lots) >= AMOUNT_LIMIT:
+        raise Refused("amount_too_large", "the order's value is 2^63 units or more")
+
+
+def _check_new_risk(
+    state: ShardState, position: Position, sign: int, price: int, lots: int, instead_of: Order | None = None
+) -> int:
+    """Check size, tier and margin of an order as if it were open beside the others; return its cost.
+
+    The account must carry the worse of its two sides. What does not raise that need is always carried, so that a
+    trader under water can still reduce. `instead_of` is an open order that would leave.
+    """
+    buy_lots, buy_cost = position.buy_lots, position.buy_cost
+    sell_lots, sell_cost = position.sell_lots, position.sell_cost
+    if instead_of is not None:
+        if sign > 0:
+            buy_lots, buy_cost = buy_lots - instead_of.lots, buy_cost - instead_of.cost
+        else:
+            sell_lots, sell_cost = sell_lots - instead_of.lots, sell_cost - instead_of.cost
+    market = position.market
+    _check_size(market, price, lots)
+    cost = order_cost(position, sign, price, lots)
+    if sign > 0:
+        buy_lots, buy_cost = buy_lots + lots, buy_cost + cost
+        increases = position.signed_lots + buy_lots > position.parcel.lots
+    else:
+        sell_lots, sell_cost = sell_lots + lots, sell_cost + cost
+        increases = sell_lots - position.signed_lots > position.parcel.lots
+    if increases and state.open_residuals > state.spec.limits.max_open_residuals:
+        raise Refused("settlement_behind", f"{state.open_residuals} residuals wait for settlement; only reducing")
+    if increases and not leverage_fits(position, position.leverage, buy_lots, sell_lots):
+        raise Refused("position_limit", "position and orders would exceed what their risk tier allows at this leverage")
+    need = position.need(buy_lots, buy_cost, sell_lots, sell_cost)
+    account = position.account
+    if need > position.reserve and account.wallet.balance < account.reserved - position.reserve + need:
+        amount = market.spec.asset.text
+        raise Refused(
+            "insufficient_margin",
+            f"position and orders need {amount(need)} in {market.spec.name}, "
+            f"{amount(account.wallet.balance - account.reserved + position.reserve)} is there",
+        )
+    return cost
+
+
+def _match_and_rest(
+    state: ShardState,
+    position: Position,
+    order_id: str,
+    sign: int,
+    limit: int | None,
+    lots: int,
+    stp: SelfTradePrevention,
+    cost: int,
+    *,
+    rests: bool,
+    reduce_only: bool,
+    post_only: bool,
+) -> None:
+    market = position.market
+    taker = Taker(position.account.name, order_id, position, stp)
+    taken = take(state, market, taker, sign, limit, lots)
+    left = lots - taken.lots
+    if not left:
+        close_order_id(state, position, order_id)
+        return
+    if taken.stop:
+        _end(state, position, order_id, left, taken.stop)
+    elif limit is None or not rests:
+        _end(state, position, order_id, left, "ioc")
+    else:
+        if taken.lots and not reduce_only:
+            cost = order_cost(position, sign, limit, left)
+        order = Order(
+            position, order_id, sign, limit, left, cost, reduce_only=reduce_only, post_only=post_only, stp=stp
+        )
+        market.book.add(order)
+        position.add_order(order)
+        position.refresh_reserve()
+
+
+def _end(state: ShardState, position: Position, order_id: str, lots: int, reason: CancelReason) -> None:
+    """An order that was never in the book is over."""
+    spec = position.market.spec
+    close_order_id(state, position, order_id)
+    state.emit(
+        OrderCancelled(
+            market=spec.name,
+            account=position.account.name,
+            order_id=order_id,
+            remaining=spec.lots.text(lots),
+            reason=reason,
+        )
+    )
+
+
+def _emit_amended(state: ShardState, order: Order, price: int, lots: int) -> None:
+    spec = order.position.market.spec
+    state.emit(
+        OrderAmended(
+            market=spec.name,
+            account=order.position.account.name,
+            order_id=order.order_id,
+            price=spec.ticks.text(price),
+            remaining=spec.lots.text(lots),
+        )
+    )

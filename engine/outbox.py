@@ -1,0 +1,59 @@
+"""The outgoing side of one state machine: gives each event its header, in order."""
+
+from engine.purse import Ledger
+from engine.spec import AssetSpec
+from schemas.events import Event, LedgerPosted
+
+
+class Outbox:
+    """Numbers the events of one stream: `seq` over all topics, `prev` per topic.
+
+    `event_time` is the largest `ts` applied so far and never goes back; `cause` is the number of the command
+    that is being applied.
+    """
+
+    __slots__ = ("_events", "_last_on_topic", "cause", "event_time", "seq", "stream")
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.seq = 0
+        self.cause = 0
+        self.event_time = 0
+        self._last_on_topic: dict[str, int] = {}
+        self._events: list[Event] = []
+
+    def begin(self, ts: int) -> None:
+        """Start the next command: the events that follow are caused by it."""
+        self.cause += 1
+        if ts > self.event_time:
+            self.event_time = ts
+
+    def emit(self, event: Event) -> None:
+        """Number an event and queue it."""
+        self.seq = seq = self.seq + 1
+        topic = event.topic
+        event.stream = self.stream
+        event.seq = seq
+        event.prev = self._last_on_topic.get(topic, 0)
+        event.ts = self.event_time
+        event.cause = self.cause
+        self._last_on_topic[topic] = seq
+        self._events.append(event)
+
+    def post(self, ledger: Ledger, asset: AssetSpec) -> None:
+        """Emit the money that the command moved as one posting, if it moved any."""
+        lines = ledger.take_lines()
+        if lines:
+            self.emit(LedgerPosted(posting_id=f"{self.stream}/{self.cause}", asset=asset.name, lines=lines))
+
+    def take(self) -> list[Event]:
+        """The events queued since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """The state as rows of plain values, for the state hash."""
+        return [
+            ("outbox", self.stream, self.seq, self.cause, self.event_time),
+            *(("topic", topic, seq) for topic, seq in sorted(self._last_on_topic.items())),
+        ]

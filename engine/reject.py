@@ -1,0 +1,48 @@
+"""Refusals: a command that makes no sense for the state is answered, and changes nothing.
+
+A handler raises `Refused` before it changes anything; the shard or settlement turns it into the `*.rejected`
+event of the command's kind. The codes are stable; docs/wire.md lists them.
+"""
+
+from typing import Literal
+
+Code = Literal[
+    "amount_too_large",
+    "bad_leverage",
+    "book_full",
+    "duplicate_order_id",
+    "in_liquidation",
+    "insufficient_margin",
+    "insufficient_balance",
+    "leverage_too_high",
+    "loss_uncovered",
+    "no_mark",
+    "no_position",
+    "not_supported",
+    "off_lot",
+    "off_tick",
+    "off_unit",
+    "other_asset",
+    "position_limit",
+    "post_only",
+    "reduce_only",
+    "reserved_account",
+    "settlement_behind",
+    "too_old",
+    "transfer_mismatch",
+    "unknown_account",
+    "unknown_fund",
+    "unknown_market",
+    "unknown_order",
+    "unknown_shard",
+    "wrong_shard",
+]
+
+
+class Refused(Exception):  # noqa: N818 -- an answer to the sender, not an error of the machine
+    """A stable code and a sentence that says what was found and what was expected."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code: Code = code
+        self.reason = reason

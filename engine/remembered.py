@@ -1,0 +1,43 @@
+"""Ids that were used and must not be used again for a while."""
+
+
+class Remembered:
+    """Keeps ids with a note for `memory` µs of event time, and forgets them in bulk.
+
+    Two dictionaries take turns: what was noted in the last span, and in the span before it. So an id costs one
+    insertion, and forgetting costs nothing per id. How long an id is kept is exact, as its time is kept with it.
+    """
+
+    __slots__ = ("_memory", "_newer", "_older", "_turn_at")
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._newer: dict[tuple[str, ...], tuple[int, str]] = {}
+        self._older: dict[tuple[str, ...], tuple[int, str]] = {}
+        self._turn_at = 0
+
+    def note(self, key: tuple[str, ...], now: int, text: str) -> None:
+        """Remember `key` from event time `now` on, with a text that a repetition can be compared with."""
+        if now >= self._turn_at:
+            self._older = self._newer if now < self._turn_at + self._memory else {}
+            self._newer = {}
+            self._turn_at = now + self._memory
+        self._newer[key] = (now, text)
+
+    def recall(self, key: tuple[str, ...], now: int) -> str | None:
+        """The text noted for `key`, or None when it was not used in the last `memory` µs."""
+        noted = self._newer.get(key) or self._older.get(key)
+        if noted is None or noted[0] + self._memory <= now:
+            return None
+        return noted[1]
+
+    def is_too_old(self, ts: int, now: int) -> bool:
+        """Whether a command of this time might repeat one that is forgotten by now."""
+        return ts + self._memory <= now
+
+    def rows(self, kind: str) -> list[tuple[object, ...]]:
+        """The state as rows of plain values, for the state hash."""
+        rows: list[tuple[object, ...]] = [(kind, self._turn_at)]
+        for generation in (self._older, self._newer):
+            rows.extend((kind, *key, *noted) for key, noted in generation.items())
+        return rows

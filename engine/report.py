@@ -1,0 +1,104 @@
+"""The state in words: what reports and queries show of funds, accounts and markets. Decimals as strings."""
+
+from typing import Any
+
+from engine.fixed import RATE_PLACES, trimmed_text
+from engine.margin import (
+    bankruptcy_value,
+    liquidation_price_text,
+    maintenance_margin,
+    mark_value,
+    unrealised_pnl,
+)
+from engine.position import Position
+from engine.settlement import Settlement
+from engine.shard import Shard
+
+
+def report_funds(settlement: Settlement) -> dict[str, Any]:
+    """Every fund with its balance, reservations, and credits and debits by cause since genesis."""
+    text = settlement.asset.text
+    return {
+        name: {
+            "asset": settlement.asset.name,
+            "opening": text(fund.spec.opening),
+            "balance": text(fund.purse.balance),
+            "reserved": text(fund.reserved),
+            "available": text(fund.available),
+            "minimum": text(fund.minimum),
+            "credited": text(sum(fund.credited.values())),
+            "debited": text(sum(fund.debited.values())),
+            "credited_by_cause": {cause: text(amount) for cause, amount in sorted(fund.credited.items())},
+            "debited_by_cause": {cause: text(amount) for cause, amount in sorted(fund.debited.items())},
+            "deficits": {market: text(amount) for market, amount in sorted(fund.deficits.items())},
+        }
+        for name, fund in settlement.funds.items()
+    }
+
+
+def report_accounts(shard: Shard) -> dict[str, Any]:
+    """Every account of a shard with its wallet and open positions, by name."""
+    text = shard.state.spec.asset.text
+    return {
+        name: {
+            "wallet": text(account.wallet.balance),
+            "free": text(account.free_balance),
+            "open_orders": sum(len(position.orders) for position in account.positions.values()),
+            "positions": {
+                market: _report_position(position)
+                for market, position in sorted(account.positions.items())
+                if position.sign
+            },
+        }
+        for name, account in sorted(shard.state.accounts.items())
+    }
+
+
+def report_markets(shard: Shard) -> dict[str, Any]:
+    """Every market of a shard with its mark, open interest, best prices and what is not settled yet."""
+    text = shard.state.spec.asset.text
+    markets = {}
+    for name, market in shard.state.markets.items():
+        spec = market.spec
+        bid, ask = market.book.bids.best, market.book.asks.best
+        markets[name] = {
+            "shard": shard.state.spec.name,
+            "mark_price": spec.ticks.text(market.mark) if market.mark else None,
+            "best_bid": spec.ticks.text(bid.price) if bid is not None else None,
+            "best_ask": spec.ticks.text(ask.price) if ask is not None else None,
+            "trades": market.trades,
+            "open_interest": spec.lots.text(
+                sum(position.parcel.lots for position in market.positions.values() if position.sign > 0)
+            ),
+            "long_positions": sum(1 for position in market.positions.values() if position.sign > 0),
+            "short_positions": sum(1 for position in market.positions.values() if position.sign < 0),
+            "signed_qty_sum": spec.lots.text(
+                sum(position.signed_lots for position in market.positions.values())
+                + sum(residual.side * residual.parcel.lots for residual in market.residuals.values())
+            ),
+            "residual_qty": spec.lots.text(sum(residual.parcel.lots for residual in market.residuals.values())),
+            "waiting_liquidations": sum(1 for position in shard.state.waiting if position.market is market),
+            "deficit": text(-market.deficit.balance),
+            "fees_held_by_shard": text(shard.state.fees.balance),
+        }
+    return markets
+
+
+def _report_position(position: Position) -> dict[str, Any]:
+    spec = position.market.spec
+    text = spec.asset.text
+    parcel = position.parcel
+    value = mark_value(position)
+    return {
+        "side": position.side,
+        "qty": spec.lots.text(parcel.lots),
+        "entry_price": spec.price_text(parcel.value, parcel.lots),
+        "entry_value": text(parcel.value),
+        "margin": text(position.margin.balance),
+        "mode": "isolated",
+        "leverage": trimmed_text(position.leverage, RATE_PLACES),
+        "unrealised_pnl": text(unrealised_pnl(position)),
+        "maintenance_margin": text(maintenance_margin(spec, value)),
+        "liquidation_price": liquidation_price_text(position),
+        "bankruptcy_price": spec.price_text(bankruptcy_value(position), parcel.lots),
+    }

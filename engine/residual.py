@@ -1,0 +1,106 @@
+"""What a liquidation order did not sell: first in suspense, then a fund's inventory or ADL's work."""
+
+from engine.position import Parcel
+
+
+class Residual:
+    """A quantity that left its trader at bankruptcy value and is nobody's position any more.
+
+    `side` is that of the position it came from. While `is_open`, settlement owes an answer to question `round`
+    and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`, of which
+    `loss` is used up; a later gain gives back what was lost before, never more. `uncovered` is a loss that the
+    last resort left, `surplus` a gain of ADL at the mark, in units. A residual that is neither open nor a fund's
+    could not be placed at all; it is asked about again at the next mark.
+    """
+
+    __slots__ = (
+        "adl_lots",
+        "budget",
+        "fund",
+        "is_open",
+        "liquidation_id",
+        "loss",
+        "number",
+        "parcel",
+        "pnl",
+        "round",
+        "side",
+        "socialised",
+        "surplus",
+        "taken_over_at",
+        "traded_lots",
+        "traded_value",
+        "uncovered",
+    )
+
+    def __init__(self, number: int, liquidation_id: str, side: int, parcel: Parcel) -> None:
+        self.number = number
+        self.liquidation_id = liquidation_id
+        self.side = side
+        self.parcel = parcel
+        self.round = 1
+        self.is_open = True
+        self.fund: str | None = None
+        self.budget = 0
+        self.loss = 0
+        self.taken_over_at = 0
+        self.traded_lots = 0
+        self.traded_value = 0
+        self.pnl = 0
+        self.adl_lots = 0
+        self.uncovered = 0
+        self.socialised = 0
+        self.surplus = 0
+
+    def expected_loss(self, mark_value: int) -> int:
+        """max(0, −uPnL) of what is left, carried at bankruptcy value, in units."""
+        return max(0, self.side * (self.parcel.value - mark_value))
+
+    @property
+    def allowed_loss(self) -> int:
+        """What of the budget is left, in units."""
+        return self.budget - self.loss
+
+    def take_out(self, lots: int, value: int, *, within_budget: bool) -> int:
+        """Remove `lots` that were closed for `value` and return the PnL: side × (value − their share of BV).
+
+        The share is that of the parcel; within a budget the odd unit of its rounding stays with what remains
+        rather than push the loss beyond the budget.
+        """
+        carried = self.parcel.part(lots)
+        if within_budget and lots < self.parcel.lots:
+            bound = value + self.side * self.allowed_loss
+            carried = min(carried, bound) if self.side > 0 else max(carried, bound)
+        self.parcel.lots -= lots
+        self.parcel.value -= carried
+        pnl = self.side * (value - carried)
+        self.loss = max(0, self.loss - pnl)
+        return pnl
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """The state as rows of plain values, for the state hash."""
+        parcel = self.parcel
+        return [
+            (
+                "residual",
+                self.liquidation_id,
+                self.side,
+                parcel.lots,
+                parcel.value,
+                parcel.start_lots,
+                parcel.start_value,
+                self.round,
+                self.is_open,
+                self.fund,
+                self.budget,
+                self.loss,
+                self.taken_over_at,
+                self.traded_lots,
+                self.traded_value,
+                self.pnl,
+                self.adl_lots,
+                self.uncovered,
+                self.socialised,
+                self.surplus,
+            )
+        ]

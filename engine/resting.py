@@ -1,0 +1,79 @@
+"""Open orders leaving the book other than by trading."""
+
+from engine.account import Account
+from engine.book import Order
+from engine.position import Position
+from engine.state import ShardState
+from schemas.events import OrderAmended, OrderCancelled
+from schemas.fields import CancelReason
+
+
+def cancel_order(state: ShardState, order: Order, reason: CancelReason) -> None:
+    """Take an open order out of the book, give its margin back and say why."""
+    position = order.position
+    market = position.market
+    lots = order.lots
+    market.book.remove(order)
+    position.shrink_order(order, lots)
+    position.refresh_reserve()
+    close_order_id(state, position, order.order_id)
+    state.emit(
+        OrderCancelled(
+            market=market.spec.name,
+            account=position.account.name,
+            order_id=order.order_id,
+            remaining=market.spec.lots.text(lots),
+            reason=reason,
+        )
+    )
+
+
+def close_order_id(state: ShardState, position: Position, order_id: str) -> None:
+    """Remember the id of an order that is over, so that a repeated `order.new` is not a second order."""
+    state.closed_orders.note((position.market.spec.name, position.account.name, order_id), state.now, "")
+
+
+def fit_reduce_only(state: ShardState, position: Position) -> None:
+    """Shrink or cancel reduce-only orders that would do more than close the position."""
+    for order in list(position.orders.values()):
+        if not order.reduce_only:
+            continue
+        if order.sign != -position.sign:
+            cancel_order(state, order, "reduce_only")
+        elif order.lots > position.parcel.lots:
+            position.shrink_order(order, order.lots - position.parcel.lots)
+            spec = position.market.spec
+            state.emit(
+                OrderAmended(
+                    market=spec.name,
+                    account=position.account.name,
+                    order_id=order.order_id,
+                    price=spec.ticks.text(order.price),
+                    remaining=spec.lots.text(order.lots),
+                )
+            )
+
+
+def after_change(state: ShardState, position: Position) -> None:
+    """What follows from a position's new size: its orders fit, its trigger is stale, it is published."""
+    if position.reduce_only_orders:
+        fit_reduce_only(state, position)
+    position.refresh_reserve()
+    state.make_stale(position)
+    state.touch(position)
+
+
+def cancel_risk_increasing(state: ShardState, position: Position) -> None:
+    """Cancel what a liquidation must not meet: every order that is not reduce-only."""
+    for order in list(position.orders.values()):
+        if not order.reduce_only:
+            cancel_order(state, order, "liquidation")
+
+
+def cancel_unaffordable(state: ShardState, account: Account, position: Position) -> None:
+    """After ADL: cancel the account's orders in the market, the youngest first, until the wallet carries the rest."""
+    for order in reversed(list(position.orders.values())):
+        if account.reserved <= account.wallet.balance:
+            return
+        if not order.reduce_only:
+            cancel_order(state, order, "adl")

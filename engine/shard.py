@@ -1,0 +1,203 @@
+"""One engine: the state machine of a shard. Commands and decisions in, events out.
+
+    Shard(spec).apply(command) -> events
+
+Each command runs to its end before the next: event time moves on, liquidations that an earlier cap left over
+run, then the command itself, then what it changed is published once per position and account, and the money it
+moved as one posting.
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, Final
+
+from engine.decisions import decide
+from engine.liquidation import run_waiting
+from engine.marks import set_mark
+from engine.orders import amend, cancel, cancel_all, new_order
+from engine.reject import Refused
+from engine.sequence import Incoming
+from engine.spec import ShardSpec, next_boundary
+from engine.state import ShardState
+from engine.takeover import raise_exhausted
+from engine.transfers import deposit, move_margin, set_leverage, set_margin_mode, withdraw
+from schemas.commands import (
+    AccountDeposit,
+    AccountLeverage,
+    AccountMargin,
+    AccountMarginMode,
+    AccountWithdraw,
+    ClockTick,
+    Command,
+    ConfigSet,
+    OrderAmend,
+    OrderCancel,
+    OrderCancelAll,
+    OrderNew,
+    PriceMark,
+)
+from schemas.events import (
+    AccountRejected,
+    AnyDecision,
+    ConfigRejected,
+    Decision,
+    Event,
+    OrderRejected,
+    PriceRejected,
+)
+
+_HANDLERS: Final[dict[type[Command], Callable[[ShardState, Any], None]]] = {
+    OrderNew: new_order,
+    OrderCancel: cancel,
+    OrderCancelAll: cancel_all,
+    OrderAmend: amend,
+    PriceMark: set_mark,
+    AccountDeposit: deposit,
+    AccountWithdraw: withdraw,
+    AccountLeverage: set_leverage,
+    AccountMarginMode: set_margin_mode,
+    AccountMargin: move_margin,
+}
+
+
+class Shard:
+    """The engine of one shard. `apply` is a pure function of the state and the command."""
+
+    def __init__(self, spec: ShardSpec) -> None:
+        self.state = ShardState(spec)
+        self._decisions = Incoming(f"decision for shard {spec.name}:")
+
+    @property
+    def stream(self) -> str:
+        """The name under which this machine emits."""
+        return self.state.outbox.stream
+
+    def apply(self, command: Command | AnyDecision) -> list[Event]:
+        """Apply one input and return what it caused. Raises BrokenStream when a decision is missing."""
+        state = self.state
+        if isinstance(command, Decision) and not self._decisions.accept(command.decision):
+            return []
+        state.outbox.begin(command.ts)
+        if state.now >= state.period_end:
+            _begin_period(state)
+        state.liquidations_left = state.spec.limits.liquidations_per_command
+        if state.waiting:
+            run_waiting(state)
+        if isinstance(command, Command):
+            handler = _HANDLERS.get(type(command))
+            if handler is None:
+                self._handle_rare(command)
+            else:
+                try:
+                    handler(state, command)
+                except Refused as refusal:
+                    _reject(state, command, refusal)
+        else:
+            decide(state, command)
+        return state.finish_command()
+
+    def state_hash(self) -> str:
+        """SHA-256 over everything that can influence a later event."""
+        digest = sha256()
+        for row in self.rows():
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """The state as rows of plain values, each collection in the order in which it is worked through."""
+        state = self.state
+        rows = state.outbox.rows()
+        rows.append(
+            (
+                "shard",
+                state.spec.name,
+                state.claims,
+                self._decisions.last,
+                state.liquidations,
+                state.open_residuals,
+                state.period_end,
+                state.external.balance,
+                state.fees.balance,
+                state.transit.balance,
+            )
+        )
+        rows.extend(("account", account.name, account.wallet.balance) for account in state.accounts.values())
+        for market in state.markets.values():
+            rows.append(
+                (
+                    "market",
+                    market.spec.name,
+                    market.mark,
+                    market.trades,
+                    market.period_end,
+                    market.clearing.balance,
+                    market.uncovered.balance,
+                    market.deficit.balance,
+                )
+            )
+            for position in market.positions.values():
+                rows.extend(position.rows())
+                # Their age orders the cancelling of what ADL leaves unaffordable.
+                rows.append(("open_orders", *position.orders))
+            for side in (market.book.bids, market.book.asks):
+                for level in side:
+                    rows.extend(order.row() for order in level)
+            rows.extend(("realised", name, amount) for name, amount in market.realised.items())
+            for residual in market.residuals.values():
+                rows.extend(residual.rows())
+        rows.extend(("waiting", position.market.spec.name, position.account.name) for position in state.waiting)
+        rows.extend(state.transfers.rows("transfer"))
+        rows.extend(state.closed_orders.rows("closed_order"))
+        return rows
+
+    def _handle_rare(self, command: Command) -> None:
+        state = self.state
+        if isinstance(command, ClockTick):
+            for market in state.markets.values():
+                if market.residuals and market.mark:
+                    raise_exhausted(state, market)
+        elif isinstance(command, ConfigSet):
+            state.emit(
+                ConfigRejected(
+                    code="not_supported", reason="the config cannot be changed after genesis in this version"
+                )
+            )
+        else:
+            raise TypeError(f"{type(command).__name__} is no command for an engine")
+
+
+def _begin_period(state: ShardState) -> None:
+    """Start the reconciliation periods whose boundary event time has reached: realised PnL counts from here."""
+    now = state.now
+    for market in state.markets.values():
+        if now >= market.period_end:
+            market.realised.clear()
+            market.period_end = next_boundary(now, market.spec.fund.reconcile_phase)
+    state.period_end = min(market.period_end for market in state.markets.values())
+
+
+def _reject(state: ShardState, command: Command, refusal: Refused) -> None:
+    code, reason = refusal.code, refusal.reason
+    if isinstance(command, OrderNew | OrderCancel | OrderAmend):
+        state.emit(
+            OrderRejected(
+                market=command.market,
+                account=command.account,
+                order_id=command.order_id,
+                code=code,
+                reason=reason,
+            )
+        )
+    elif isinstance(command, OrderCancelAll):
+        event = OrderRejected(account=command.account, code=code, reason=reason)
+        if command.market is not None:
+            event.market = command.market
+        state.emit(event)
+    elif isinstance(command, PriceMark):
+        state.emit(PriceRejected(market=command.market, code=code, reason=reason))
+    elif isinstance(command, AccountDeposit | AccountWithdraw):
+        state.emit(AccountRejected(account=command.account, code=code, reason=reason, transfer_id=command.transfer_id))
+    elif isinstance(command, AccountLeverage | AccountMarginMode | AccountMargin):
+        state.emit(AccountRejected(account=command.account, code=code, reason=reason, market=command.market))
+    else:
+        raise TypeError(f"{type(command).__name__} cannot be refused")

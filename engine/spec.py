@@ -1,0 +1,277 @@
+"""The venue config compiled into integers, and every check that needs more than one setting.
+
+Raises `schemas.config.ConfigError` with the path of the setting, what it is and what was expected.
+"""
+
+from typing import Final, NamedTuple, TypeVar
+
+from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, derived_price_text, scaled
+from schemas.config import ConfigError, FundConfig, MarketConfig, VenueConfig
+
+T = TypeVar("T")
+
+SECOND: Final = 1_000_000
+"""Event time is in microseconds."""
+
+DAY: Final = 86_400 * SECOND
+
+_DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
+
+
+class AssetSpec(NamedTuple):
+    """A settlement asset."""
+
+    name: str
+    decimals: int
+
+    def text(self, units: int) -> str:
+        """An amount in canonical form."""
+        return decimal_text(units, self.decimals)
+
+    def parse(self, text: str) -> int | None:
+        """An amount in units, or None when it is finer than one unit."""
+        return scaled(text, self.decimals)
+
+
+class LimitsSpec(NamedTuple):
+    """The bounds of the core; durations in µs of event time."""
+
+    liquidations_per_command: int
+    max_open_residuals: int
+    max_price_levels: int
+    closed_order_memory: int
+    transfer_memory: int
+
+
+class FundSpec(NamedTuple):
+    """A fund: amounts in units, rates of 10^-9, durations in µs.
+
+    `reconcile_phase` is the µs after midnight UTC at which its reconciliation periods end.
+    """
+
+    name: str
+    asset: AssetSpec
+    minimum: int
+    opening: int
+    reconcile_phase: int
+    takeover_slippage: int
+    takeover_band: int
+    takeover_max_age: int
+
+
+class TierSpec(NamedTuple):
+    """A risk tier. `deduction` is c of MM = MV × maintenance − c, in 10^-9 units, so MM is continuous."""
+
+    up_to: int
+    initial: int
+    maintenance: int
+    deduction: int
+
+
+class MarketSpec:
+    """A linear contract in integers. `lot_value` is what one lot is worth at a price of one tick, in units."""
+
+    __slots__ = (
+        "asset",
+        "default_leverage",
+        "deficit_hold",
+        "fund",
+        "fund_fee_share",
+        "liquidation_fee",
+        "lot_value",
+        "lots",
+        "maker_fee",
+        "name",
+        "surplus_to_account",
+        "taker_fee",
+        "ticks",
+        "tiers",
+    )
+
+    def __init__(self, name: str, config: MarketConfig, fund: FundSpec) -> None:
+        where = f"markets.{name}"
+        self.name = name
+        self.fund = fund
+        self.asset = fund.asset
+        self.ticks = _grid(f"{where}.tick", config.tick)
+        self.lots = _grid(f"{where}.lot", config.lot)
+        self.lot_value = _lot_value(where, config, self.ticks, self.lots, self.asset)
+        self.maker_fee = _rate(f"{where}.maker_fee", config.maker_fee)
+        self.taker_fee = _rate(f"{where}.taker_fee", config.taker_fee)
+        if self.maker_fee + self.taker_fee < 0:
+            raise ConfigError(
+                f"{where}: expected maker_fee + taker_fee >= 0, got {config.maker_fee} and {config.taker_fee}"
+            )
+        self.fund_fee_share = _rate(f"{where}.fund_fee_share", config.fund_fee_share)
+        if self.fund_fee_share > RATE:
+            raise ConfigError(f"{where}.fund_fee_share: expected at most 1, got {config.fund_fee_share}")
+        self.liquidation_fee = _rate(f"{where}.liquidation_fee", config.liquidation_fee)
+        self.surplus_to_account = config.surplus == "account"
+        self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
+        self.tiers = _tiers(where, config, self.asset)
+        self.default_leverage = _rate(f"{where}.default_leverage", config.default_leverage)
+        if not 0 < self.default_leverage * self.tiers[0].initial <= RATE * RATE:
+            raise ConfigError(
+                f"{where}.default_leverage: expected above 0 and at most 1/initial of the first tier, "
+                f"got {config.default_leverage}"
+            )
+
+    def value(self, price: int, lots: int) -> int:
+        """What `lots` are worth at `price` ticks, in units; exact."""
+        return price * lots * self.lot_value
+
+    def price_text(self, value: int, lots: int) -> str | None:
+        """The price at which `lots` are worth `value` units, to 8 decimals; None if there is none above zero."""
+        if value <= 0 or lots == 0:
+            return None
+        return derived_price_text(value * self.ticks.step, lots * self.lot_value * 10**self.ticks.places)
+
+
+class ShardSpec(NamedTuple):
+    """A shard and its markets, in the order of the config."""
+
+    name: str
+    asset: AssetSpec
+    position_detail: bool
+    markets: dict[str, MarketSpec]
+    limits: LimitsSpec
+
+
+class VenueSpec(NamedTuple):
+    """The whole venue in integers."""
+
+    assets: dict[str, AssetSpec]
+    funds: dict[str, FundSpec]
+    shards: dict[str, ShardSpec]
+    shard_of_market: dict[str, str]
+
+
+def compile_venue(config: VenueConfig) -> VenueSpec:
+    """Compile a config whose types are checked. Raises ConfigError for what does not make sense together."""
+    assets = {name: AssetSpec(name, asset.decimals) for name, asset in config.assets.items()}
+    funds = {name: _fund(name, fund, assets) for name, fund in config.funds.items()}
+    limits = LimitsSpec(
+        config.limits.liquidations_per_command,
+        config.limits.max_open_residuals,
+        config.limits.max_price_levels,
+        duration(config.limits.closed_order_memory),
+        duration(config.limits.transfer_memory),
+    )
+    shards = {
+        name: ShardSpec(name, _known(f"shards.{name}.asset", shard.asset, assets), shard.position_detail, {}, limits)
+        for name, shard in config.shards.items()
+    }
+    shard_of_market: dict[str, str] = {}
+    for name, market in config.markets.items():
+        shard = _known(f"markets.{name}.shard", market.shard, shards)
+        fund = _known(f"markets.{name}.fund", market.fund, funds)
+        if fund.asset.name != shard.asset.name:
+            raise ConfigError(
+                f"markets.{name}.fund: expected a fund in {shard.asset.name}, the asset of shard {shard.name}; "
+                f"{fund.name} is in {fund.asset.name}"
+            )
+        shard.markets[name] = MarketSpec(name, market, fund)
+        shard_of_market[name] = shard.name
+    if not shard_of_market:
+        raise ConfigError("markets: expected at least one")
+    return VenueSpec(assets, funds, shards, shard_of_market)
+
+
+def duration(text: str) -> int:
+    """A duration like "10m" in µs."""
+    return int(text[:-1]) * _DURATION_UNITS[text[-1]]
+
+
+def next_boundary(now: int, phase: int) -> int:
+    """The first time after `now` that lies `phase` µs after a midnight UTC."""
+    return now + DAY - (now - phase) % DAY
+
+
+def _known(where: str, name: str, table: dict[str, T]) -> T:
+    if name not in table:
+        raise ConfigError(f"{where}: expected one of {', '.join(table) or '(none is defined)'}; got {name}")
+    return table[name]
+
+
+def _grid(where: str, text: str) -> Grid:
+    places = len(text.partition(".")[2].rstrip("0"))
+    step = scaled(text, places)
+    if not step:
+        raise ConfigError(f"{where}: expected a decimal string above zero, got {text}")
+    return Grid(step, places)
+
+
+def _rate(where: str, text: str) -> int:
+    value = scaled(text, RATE_PLACES)
+    if value is None or abs(value) >= AMOUNT_LIMIT:
+        raise ConfigError(f"{where}: expected at most {RATE_PLACES} decimals and less than 2^63 of them, got {text}")
+    return value
+
+
+def _amount(where: str, text: str, asset: AssetSpec) -> int:
+    value = asset.parse(text)
+    if value is None or value >= AMOUNT_LIMIT:
+        raise ConfigError(
+            f"{where}: expected at most {asset.decimals} decimals (of {asset.name}) and below 2^63 units, got {text}"
+        )
+    return value
+
+
+def _lot_value(where: str, config: MarketConfig, ticks: Grid, lots: Grid, asset: AssetSpec) -> int:
+    multiplier = _grid(f"{where}.multiplier", config.multiplier)
+    numerator: int = ticks.step * lots.step * multiplier.step * 10**asset.decimals
+    denominator: int = 10 ** (ticks.places + lots.places + multiplier.places)
+    if numerator % denominator:
+        raise ConfigError(
+            f"{where}: expected tick × lot × multiplier to be a whole number of units of {asset.name} "
+            f"({asset.decimals} decimals), got {config.tick} × {config.lot} × {config.multiplier}"
+        )
+    return numerator // denominator
+
+
+def _tiers(where: str, config: MarketConfig, asset: AssetSpec) -> tuple[TierSpec, ...]:
+    tiers: list[TierSpec] = []
+    floor = 0
+    deduction = 0
+    previous_initial = previous_maintenance = 0
+    for i, tier in enumerate(config.tiers):
+        here = f"{where}.tiers[{i}]"
+        up_to = _amount(f"{here}.up_to", tier.up_to, asset)
+        initial = _rate(f"{here}.initial", tier.initial)
+        maintenance = _rate(f"{here}.maintenance", tier.maintenance)
+        if up_to <= floor:
+            raise ConfigError(f"{here}.up_to: expected more than the tier before, got {tier.up_to}")
+        if not 0 < maintenance < initial <= RATE:
+            raise ConfigError(
+                f"{here}: expected 0 < maintenance < initial <= 1, got {tier.maintenance} and {tier.initial}"
+            )
+        if initial < previous_initial or maintenance < previous_maintenance:
+            raise ConfigError(f"{here}: expected rates that do not fall from tier to tier")
+        deduction += floor * (maintenance - previous_maintenance)
+        tiers.append(TierSpec(up_to, initial, maintenance, deduction))
+        floor, previous_initial, previous_maintenance = up_to, initial, maintenance
+    return tuple(tiers)
+
+
+def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSpec:
+    where = f"funds.{name}"
+    asset = _known(f"{where}.asset", config.asset, assets)
+    clock, offset = config.reconcile_at[:5], config.reconcile_at[5:]
+    phase = _minutes(clock) - (_minutes(offset[1:]) if offset[0] == "+" else -_minutes(offset[1:]))
+    band = _rate(f"{where}.takeover_band", config.takeover_band)
+    if band > RATE:
+        raise ConfigError(f"{where}.takeover_band: expected at most 1, got {config.takeover_band}")
+    return FundSpec(
+        name,
+        asset,
+        _amount(f"{where}.minimum", config.minimum, asset),
+        _amount(f"{where}.opening", config.opening, asset),
+        phase * 60 * SECOND % DAY,
+        _rate(f"{where}.takeover_slippage", config.takeover_slippage),
+        band,
+        duration(config.takeover_max_age),
+    )
+
+
+def _minutes(clock: str) -> int:
+    return int(clock[:2]) * 60 + int(clock[3:])

@@ -1,0 +1,172 @@
+"""The state of one engine, and what every part of it does to it: find, emit, touch, sum up."""
+
+from engine.account import Account
+from engine.fixed import RATE_PLACES, trimmed_text
+from engine.margin import bankruptcy_value, liquidation_price_text
+from engine.market import Market
+from engine.outbox import Outbox
+from engine.position import Position
+from engine.purse import Ledger, Purse
+from engine.remembered import Remembered
+from engine.spec import ShardSpec
+from schemas.events import (
+    AccountUpdated,
+    Claim,
+    Event,
+    FeeShareAccrued,
+    PositionUpdated,
+)
+from schemas.fields import PositionSide
+
+POSITION_SIDES: dict[int, PositionSide] = {1: "long", 0: "flat", -1: "short"}
+
+
+class ShardState:
+    """Accounts, markets and money of one shard.
+
+    `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order;
+    `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to
+    settlement, net; `external` is minus what came in from outside, net.
+    """
+
+    __slots__ = (
+        "_touched_accounts",
+        "_touched_positions",
+        "accounts",
+        "claims",
+        "closed_orders",
+        "external",
+        "fees",
+        "ledger",
+        "liquidations",
+        "liquidations_left",
+        "markets",
+        "open_residuals",
+        "outbox",
+        "period_end",
+        "spec",
+        "transfers",
+        "transit",
+        "waiting",
+    )
+
+    def __init__(self, spec: ShardSpec) -> None:
+        self.spec = spec
+        self.accounts: dict[str, Account] = {}
+        self.markets = {name: Market(spec.name, market) for name, market in spec.markets.items()}
+        self.ledger = Ledger(spec.asset)
+        self.outbox = Outbox(f"engine:{spec.name}")
+        self.external = Purse(f"{spec.name}/external")
+        self.fees = Purse(f"{spec.name}/fees")
+        self.transit = Purse(f"transit/{spec.name}")
+        self.claims = 0
+        self.liquidations = 0
+        self.liquidations_left = 0
+        self.open_residuals = 0
+        self.period_end = 0
+        self.waiting: list[Position] = []
+        self.transfers = Remembered(spec.limits.transfer_memory)
+        self.closed_orders = Remembered(spec.limits.closed_order_memory)
+        self._touched_positions: list[Position] = []
+        self._touched_accounts: list[Account] = []
+
+    @property
+    def now(self) -> int:
+        """Event time in µs."""
+        return self.outbox.event_time
+
+    def emit(self, event: Event) -> None:
+        """Publish an event."""
+        self.outbox.emit(event)
+
+    def claim(self, event: Claim) -> None:
+        """Publish an event that settlement acts on, under the next claim number."""
+        self.claims += 1
+        event.claim = self.claims
+        self.outbox.emit(event)
+
+    def position(self, account: Account, market: Market) -> Position:
+        """The account's position in the market, made when it is first needed."""
+        position = account.positions.get(market.spec.name)
+        if position is None:
+            position = Position(account, market)
+            account.positions[market.spec.name] = position
+            market.positions[account.name] = position
+        return position
+
+    def touch(self, position: Position) -> None:
+        """Have the position and its wallet published at the end of the command."""
+        if not position.touched:
+            position.touched = True
+            self._touched_positions.append(position)
+
+    def touch_account(self, account: Account) -> None:
+        """Have the wallet published at the end of the command, unless a position carries it."""
+        if not account.touched:
+            account.touched = True
+            self._touched_accounts.append(account)
+
+    def make_stale(self, position: Position) -> None:
+        """Have the position's liquidation trigger computed anew at the next mark."""
+        if not position.stale:
+            position.stale = True
+            position.market.stale.append(position)
+
+    def realise(self, position: Position, amount: int) -> None:
+        """Count PnL as realised by this command and in this reconciliation period."""
+        if amount:
+            position.realised_in_command += amount
+            realised = position.market.realised
+            name = position.account.name
+            realised[name] = realised.get(name, 0) + amount
+
+    def finish_command(self) -> list[Event]:
+        """Publish what the command left behind, summed up per position and account; return all its events."""
+        for market in self.markets.values():
+            if market.fee_share:
+                fund = market.spec.fund
+                self.ledger.move(self.fees, self.transit, market.fee_share, "fee_share")
+                self.claim(
+                    FeeShareAccrued(
+                        market=market.spec.name, fund=fund.name, amount=self.spec.asset.text(market.fee_share)
+                    )
+                )
+                market.fee_share = 0
+        if self._touched_positions:
+            for position in self._touched_positions:
+                self.emit(self._describe(position))
+                position.touched = False
+                position.realised_in_command = 0
+        if self._touched_accounts:
+            carried = {position.account.name for position in self._touched_positions}
+            for account in self._touched_accounts:
+                account.touched = False
+                if account.name not in carried:
+                    wallet = self.spec.asset.text(account.wallet.balance)
+                    self.emit(AccountUpdated(shard=self.spec.name, account=account.name, wallet=wallet))
+            self._touched_accounts.clear()
+        self._touched_positions.clear()
+        self.outbox.post(self.ledger, self.spec.asset)
+        return self.outbox.take()
+
+    def _describe(self, position: Position) -> PositionUpdated:
+        spec = position.market.spec
+        amount = spec.asset.text
+        parcel = position.parcel
+        event = PositionUpdated(
+            market=spec.name,
+            account=position.account.name,
+            side=POSITION_SIDES[position.sign],
+            qty=spec.lots.text(parcel.lots),
+            entry_value=amount(parcel.value),
+            margin=amount(position.margin.balance),
+            mode="isolated",
+            leverage=trimmed_text(position.leverage, RATE_PLACES),
+            realised_pnl=amount(position.realised_in_command),
+            wallet=amount(position.account.wallet.balance),
+        )
+        if self.spec.position_detail:
+            event.entry_price = spec.price_text(parcel.value, parcel.lots)
+            event.liquidation_price = liquidation_price_text(position)
+            event.bankruptcy_price = spec.price_text(bankruptcy_value(position), parcel.lots)
+        return event

@@ -1,0 +1,108 @@
+"""A fund's inventory: residuals that settlement has taken over, and their unwinding into the book.
+
+The unwinding order of n lots carried at value v, with a of the loss budget left, may trade at prices p with
+side × (v − p × n × lot value) ≤ a, and within the fund's band around the mark. So however much of it fills, the
+loss stays within the budget.
+"""
+
+from engine.fixed import RATE, divide_down, divide_up
+from engine.market import Market
+from engine.matching import Taker, take
+from engine.residual import Residual
+from engine.state import POSITION_SIDES, ShardState
+from schemas.events import TakeoverClosed, TakeoverExhausted, TakeoverFilled
+
+
+def raise_exhausted(state: ShardState, market: Market) -> None:
+    """Ask settlement anew about every inventory that its budget no longer covers at the mark, or that is too old."""
+    spec = market.spec
+    for residual in inventory(market):
+        loss = residual.expected_loss(spec.value(market.mark, residual.parcel.lots))
+        too_old = state.now - residual.taken_over_at >= spec.fund.takeover_max_age
+        if loss <= residual.allowed_loss and not too_old:
+            continue
+        residual.round += 1
+        residual.is_open = True
+        state.open_residuals += 1
+        parcel = residual.parcel
+        state.claim(
+            TakeoverExhausted(
+                liquidation_id=residual.liquidation_id,
+                round=residual.round,
+                market=spec.name,
+                side=POSITION_SIDES[residual.side],
+                qty=spec.lots.text(parcel.lots),
+                bankruptcy_value=spec.asset.text(parcel.value),
+                mark_price=spec.ticks.text(market.mark),
+                expected_loss=spec.asset.text(loss),
+                reason="max_age" if too_old else "budget",
+            )
+        )
+
+
+def unwind_all(state: ShardState, market: Market) -> None:
+    """Offer every inventory to the book, in the order of the liquidations."""
+    for residual in inventory(market):
+        unwind(state, market, residual)
+
+
+def unwind(state: ShardState, market: Market, residual: Residual) -> None:
+    """Offer one inventory to the book, as far as its budget and the fund's band allow."""
+    taker = Taker(f"fund:{residual.fund}", f"unwind:{residual.liquidation_id}", liquidation_id=residual.liquidation_id)
+    taken = take(state, market, taker, -residual.side, _limit_price(market, residual), residual.parcel.lots)
+    if taken.lots:
+        book_unwound(state, market, residual, taken.lots, taken.value)
+
+
+def book_unwound(state: ShardState, market: Market, residual: Residual, lots: int, value: int) -> None:
+    """Book the PnL of inventory that was closed for `value`, and close the takeover with its last lot."""
+    spec = market.spec
+    amount = spec.asset.text
+    pnl = residual.take_out(lots, value, within_budget=True)
+    assert residual.loss <= residual.budget, "unwinding stays within its budget"
+    residual.traded_lots += lots
+    residual.traded_value += value
+    residual.pnl += pnl
+    state.ledger.move(market.clearing, state.transit, pnl, "takeover_pnl")
+    assert residual.fund is not None
+    state.claim(
+        TakeoverFilled(
+            liquidation_id=residual.liquidation_id,
+            round=residual.round,
+            market=spec.name,
+            fund=residual.fund,
+            qty=spec.lots.text(lots),
+            price=spec.price_text(value, lots) or "0",
+            pnl=amount(pnl),
+        )
+    )
+    if not residual.parcel.lots:
+        del market.residuals[residual.liquidation_id]
+        state.claim(
+            TakeoverClosed(
+                liquidation_id=residual.liquidation_id,
+                round=residual.round,
+                market=spec.name,
+                fund=residual.fund,
+                qty=spec.lots.text(residual.traded_lots),
+                price=spec.price_text(residual.traded_value, residual.traded_lots),
+                pnl=amount(residual.pnl),
+            )
+        )
+
+
+def inventory(market: Market) -> list[Residual]:
+    """What funds hold and may unwind, in the order of the liquidations: no question is open about it."""
+    return [residual for residual in market.residuals.values() if residual.fund is not None and not residual.is_open]
+
+
+def _limit_price(market: Market, residual: Residual) -> int:
+    """The worst price, in ticks, that keeps both the budget and the band; at least one tick."""
+    band = market.spec.fund.takeover_band
+    per_tick = residual.parcel.lots * market.spec.lot_value
+    value = residual.parcel.value
+    if residual.side > 0:
+        by_budget = divide_up(value - residual.allowed_loss, per_tick)
+        return max(1, by_budget, divide_up(market.mark * (RATE - band), RATE))
+    by_budget = divide_down(value + residual.allowed_loss, per_tick)
+    return max(1, min(by_budget, divide_down(market.mark * (RATE + band), RATE)))

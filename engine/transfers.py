@@ -1,0 +1,186 @@
+"""The commands about accounts: deposit, withdraw, leverage, margin mode, isolated margin."""
+
+from engine.account import Account
+from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
+from engine.margin import initial_margin, leverage_fits, order_cost, unrealised_pnl
+from engine.orders import find_account, find_market
+from engine.position import Position
+from engine.reject import Refused
+from engine.state import ShardState
+from schemas.commands import (
+    AccountDeposit,
+    AccountLeverage,
+    AccountMargin,
+    AccountMarginMode,
+    AccountWithdraw,
+)
+from schemas.events import TransferKnown
+
+
+def deposit(state: ShardState, command: AccountDeposit) -> None:
+    """Credit a wallet; the first deposit opens the account. Raises Refused.
+
+    Also while the account is being liquidated: the money has arrived and must be booked.
+    """
+    amount = _parse_transfer(state, command)
+    if amount is None:
+        return
+    if command.account.startswith("fund:"):
+        raise Refused("reserved_account", "account names that begin with fund: are those of funds in trades")
+    if amount - state.external.balance >= AMOUNT_LIMIT:
+        raise Refused("amount_too_large", "the shard's deposits would reach 2^63 units")
+    account = state.accounts.get(command.account)
+    if account is None:
+        state.accounts[command.account] = account = Account(state.spec.name, command.account)
+    state.ledger.move(state.external, account.wallet, amount, "deposit")
+    state.touch_account(account)
+    _note_transfer(state, command)
+
+
+def withdraw(state: ShardState, command: AccountWithdraw) -> None:
+    """Debit the free balance. Raises Refused."""
+    amount = _parse_transfer(state, command)
+    if amount is None:
+        return
+    account = find_account(state, command.account)
+    _refuse_waiting(account)
+    for market in state.markets.values():
+        if -market.deficit.balance > market.spec.deficit_hold:
+            raise Refused("loss_uncovered", f"withdrawals are held: {market.spec.name} has an uncovered loss")
+    _check_free(state, account, amount)
+    state.ledger.move(account.wallet, state.external, amount, "withdrawal")
+    state.touch_account(account)
+    _note_transfer(state, command)
+
+
+def set_leverage(state: ShardState, command: AccountLeverage) -> None:
+    """Margin the account's orders in a market by another leverage. Raises Refused.
+
+    Open orders are held at the new leverage, which the wallet must carry; the margin of an open position stays
+    (`account.margin` moves it).
+    """
+    market = find_market(state, command.market)
+    account = find_account(state, command.account)
+    _refuse_waiting(account)
+    leverage = scaled(command.leverage, RATE_PLACES)
+    if leverage is None or leverage >= AMOUNT_LIMIT:
+        raise Refused("bad_leverage", f"leverage {command.leverage}: expected at most {RATE_PLACES} decimals")
+    position = state.position(account, market)
+    if not leverage_fits(position, leverage, position.buy_lots, position.sell_lots):
+        raise Refused(
+            "leverage_too_high",
+            f"leverage {command.leverage} exceeds 1/initial of the tier of position and orders",
+        )
+    _hold_orders_at(position, leverage)
+    state.touch(position)
+
+
+def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
+    """Isolated is the only mode yet. Raises Refused."""
+    market = find_market(state, command.market)
+    account = find_account(state, command.account)
+    _refuse_waiting(account)
+    if command.mode != "isolated":
+        raise Refused("not_supported", f"margin mode {command.mode} is not supported, only isolated")
+    state.touch(state.position(account, market))
+
+
+def move_margin(state: ShardState, command: AccountMargin) -> None:
+    """Add to an isolated position's margin from the free balance, or take from it. Raises Refused.
+
+    What is taken must leave M + min(0, uPnL) at the initial margin of the entry value: unrealised profit does
+    not free margin.
+    """
+    market = find_market(state, command.market)
+    account = find_account(state, command.account)
+    _refuse_waiting(account)
+    position = account.positions.get(market.spec.name)
+    if position is None or not position.sign:
+        raise Refused("no_position", f"account {account.name} has no position in {market.spec.name}")
+    amount = _parse_amount(state, command.amount)
+    if amount > 0:
+        _check_free(state, account, amount)
+    else:
+        needed = initial_margin(position.parcel.value, position.leverage)
+        spare = position.margin.balance + min(0, unrealised_pnl(position)) - needed
+        if -amount > spare:
+            text = state.spec.asset.text
+            raise Refused(
+                "insufficient_margin",
+                f"{text(-amount)} asked for, {text(max(0, spare))} stands above initial margin",
+            )
+    state.ledger.move(account.wallet, position.margin, amount, "margin")
+    state.make_stale(position)
+    state.touch(position)
+
+
+def _hold_orders_at(position: Position, leverage: int) -> None:
+    """Recompute the cost of open orders at another leverage; put everything back when the wallet cannot carry it."""
+    before = position.leverage
+    costs = {order_id: order.cost for order_id, order in position.orders.items()}
+    position.leverage = leverage
+    for order in position.orders.values():
+        order.cost = 0 if order.reduce_only else order_cost(position, order.sign, order.price, order.lots)
+    _sum_costs(position)
+    account = position.account
+    if account.reserved > account.wallet.balance:
+        position.leverage = before
+        for order_id, cost in costs.items():
+            position.orders[order_id].cost = cost
+        _sum_costs(position)
+        raise Refused(
+            "insufficient_margin",
+            f"open orders at leverage {trimmed_text(leverage, RATE_PLACES)} need more than the wallet holds",
+        )
+
+
+def _sum_costs(position: Position) -> None:
+    position.buy_cost = sum(order.cost for order in position.orders.values() if order.sign > 0)
+    position.sell_cost = sum(order.cost for order in position.orders.values() if order.sign < 0)
+    position.refresh_reserve()
+
+
+def _refuse_waiting(account: Account) -> None:
+    if account.waiting:
+        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
+
+
+def _check_free(state: ShardState, account: Account, amount: int) -> None:
+    if amount > account.free_balance:
+        text = state.spec.asset.text
+        raise Refused("insufficient_balance", f"{text(amount)} asked for, {text(account.free_balance)} is free")
+
+
+def _parse_amount(state: ShardState, text: str) -> int:
+    asset = state.spec.asset
+    amount = asset.parse(text)
+    if amount is None:
+        raise Refused("off_unit", f"amount {text} is finer than a unit of {asset.name}, {asset.decimals} decimals")
+    if abs(amount) >= AMOUNT_LIMIT:
+        raise Refused("amount_too_large", f"amount {text} is 2^63 units or more")
+    return amount
+
+
+def _transfer_note(command: AccountDeposit | AccountWithdraw, amount: int) -> str:
+    return f"{type(command).__name__} {command.account} {amount}"
+
+
+def _parse_transfer(state: ShardState, command: AccountDeposit | AccountWithdraw) -> int | None:
+    """The amount in units; None when the transfer was applied before, which is answered here."""
+    if command.shard != state.spec.name:
+        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
+    amount = _parse_amount(state, command.amount)
+    noted = state.transfers.recall((command.transfer_id,), state.now)
+    if noted is not None:
+        if noted != _transfer_note(command, amount):
+            raise Refused("transfer_mismatch", f"transfer {command.transfer_id} was applied with other contents")
+        state.emit(TransferKnown(transfer_id=command.transfer_id, account=command.account))
+        return None
+    if state.transfers.is_too_old(command.ts, state.now):
+        raise Refused("too_old", f"ts {command.ts} is too far behind event time to rule out a repetition")
+    return amount
+
+
+def _note_transfer(state: ShardState, command: AccountDeposit | AccountWithdraw) -> None:
+    amount = _parse_amount(state, command.amount)
+    state.transfers.note((command.transfer_id,), state.now, _transfer_note(command, amount))

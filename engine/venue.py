@@ -1,0 +1,109 @@
+"""The whole venue in one process: engines and settlements of all shards and assets, wired by what they emit.
+
+This is the embedded mode. Each claim is applied by settlement and each decision by its engine before the next
+command, in the order in which they were emitted; nothing else passes between the machines.
+"""
+
+from hashlib import sha256
+from typing import Any
+
+from engine.conservation import check_settlement, check_shard, settlement_residual, shard_residual
+from engine.report import report_accounts, report_funds, report_markets
+from engine.settlement import FundCommand, Settlement
+from engine.shard import Shard
+from engine.spec import compile_venue
+from schemas.commands import AccountDeposit, AccountWithdraw, ClockTick, Command, ConfigSet, OrderCancelAll
+from schemas.config import VenueConfig
+from schemas.events import AnyDecision, Claim, Event
+
+
+class Venue:
+    """All state machines of a venue config. Raises ConfigError for a config that does not make sense."""
+
+    def __init__(self, config: VenueConfig) -> None:
+        self._spec = compile_venue(config)
+        self.shards = {name: Shard(spec) for name, spec in self._spec.shards.items()}
+        self.settlements = {name: Settlement(self._spec, asset) for name, asset in self._spec.assets.items()}
+        self._shard_of_market = {market: self.shards[shard] for market, shard in self._spec.shard_of_market.items()}
+        self._settlement_of_shard = {
+            f"engine:{name}": self.settlements[spec.asset.name] for name, spec in self._spec.shards.items()
+        }
+        self._settlement_of_fund = {name: self.settlements[fund.asset.name] for name, fund in self._spec.funds.items()}
+        # What names no market, shard or fund that exists is answered by the first machine there is.
+        self._first_shard = next(iter(self.shards.values()))
+        self._first_settlement = next(iter(self.settlements.values()))
+
+    def genesis(self) -> list[Event]:
+        """What is published before the first command. Call once."""
+        return [event for settlement in self.settlements.values() for event in settlement.genesis()]
+
+    def apply(self, command: Command) -> list[Event]:
+        """Apply one outside command and everything that follows from it; all events in order of emission."""
+        if isinstance(command, ClockTick):
+            events = [event for machine in self._machines() for event in machine.apply(command)]
+        elif isinstance(command, FundCommand):
+            events = self._settlement_of_fund.get(command.fund, self._first_settlement).apply(command)
+        else:
+            events = self._shard_for(command).apply(command)
+        i = 0
+        while i < len(events):
+            event = events[i]
+            if isinstance(event, Claim):
+                events.extend(self._settlement_of_shard[event.stream].apply(event))
+            elif isinstance(event, AnyDecision):
+                events.extend(self.shards[event.shard].apply(event))
+            i += 1
+        return events
+
+    def residuals(self) -> dict[str, str]:
+        """The conservation residual of every asset, over its shards and funds; zero unless something is broken."""
+        residuals = {}
+        for name, settlement in self.settlements.items():
+            shards = [shard for shard in self.shards.values() if shard.state.spec.asset.name == name]
+            in_transit = sum(shard.state.transit.balance for shard in shards) + sum(
+                counterpart.transit.balance for counterpart in settlement.shards.values()
+            )
+            total = sum(map(shard_residual, shards)) + settlement_residual(settlement) - in_transit
+            residuals[name] = settlement.asset.text(total)
+        return residuals
+
+    def check(self) -> None:
+        """Scan everything for broken invariants. Raises InvariantBroken."""
+        for shard in self.shards.values():
+            check_shard(shard)
+        for settlement in self.settlements.values():
+            check_settlement(settlement)
+
+    def state_hash(self) -> str:
+        """SHA-256 over the state hashes of all machines."""
+        digest = sha256()
+        for machine in self._machines():
+            digest.update(f"{machine.stream} {machine.state_hash()}\n".encode())
+        return digest.hexdigest()
+
+    def report(self) -> dict[str, Any]:
+        """Funds, accounts, markets, conservation and state hash as they are now."""
+        return {
+            "funds": {
+                name: fund
+                for settlement in self.settlements.values()
+                for name, fund in report_funds(settlement).items()
+            },
+            "accounts": {name: report_accounts(shard) for name, shard in self.shards.items()},
+            "markets": {
+                name: market for shard in self.shards.values() for name, market in report_markets(shard).items()
+            },
+            "conservation": self.residuals(),
+            "state_hash": self.state_hash(),
+        }
+
+    def _machines(self) -> list[Shard | Settlement]:
+        return [*self.shards.values(), *self.settlements.values()]
+
+    def _shard_for(self, command: Command) -> Shard:
+        if isinstance(command, AccountDeposit | AccountWithdraw | OrderCancelAll):
+            return self.shards.get(command.shard, self._first_shard)
+        if isinstance(command, ConfigSet):
+            return self._first_shard
+        market: str = command.market  # type: ignore[attr-defined]  # every other command names its market
+        return self._shard_of_market.get(market, self._first_shard)
