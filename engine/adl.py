@@ -105,6 +105,14 @@ def close_counterparty(
     cancel_unaffordable(state, position.account, position)
 
 
+def take_out(state: ShardState, market: Market, residual: Residual, lots: int, value: int) -> None:
+    """Take lots that were closed for `value` off a residual; what that gains or loses stays in suspense."""
+    gain = residual.take_out(lots, value, within_budget=False)
+    residual.adl_lots += lots
+    residual.balance += gain
+    state.ledger.move(market.clearing, market.suspense, gain, "residual_pnl")
+
+
 def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standing]]:
     """The healthy opposing positions as a heap: highest score first, ties by account name."""
     ranked = [
@@ -133,10 +141,7 @@ def _close_against(
         return None
     value = _closing_value(market, residual, lots, at_mark=at_mark)
     profit = max(0, position.sign * (market.spec.value(market.mark, lots) - position.parcel.part(lots)))
-    gain = residual.take_out(lots, value, within_budget=False)
-    residual.adl_lots += lots
-    residual.surplus += gain
-    state.ledger.move(market.clearing, state.transit, gain, "surplus")
+    take_out(state, market, residual, lots, value)
     close_counterparty(state, residual, position, lots, value, rank, standing)
     return profit
 

@@ -3,7 +3,8 @@
 Per shard, whatever the marks:
 
     Σ wallets + Σ isolated margins − Σ signed entry values (users, residuals) + fees held
-      + net ever sent to settlement + losses not covered yet (negative) = deposits − withdrawals
+      + net ever sent to settlement + suspense (gains and losses of residuals) + deficits (negative)
+      = deposits − withdrawals
 
 and the signed sizes of a market sum to zero. Settlement: Σ fund balances = net ever received from shards +
 net ever received from outside.
@@ -28,7 +29,7 @@ def shard_residual(shard: Shard) -> int:
     for market in state.markets.values():
         held += sum(position.margin.balance - position.signed_entry_value for position in market.positions.values())
         held -= sum(residual.side * residual.parcel.value for residual in market.residuals.values())
-        held += market.uncovered.balance + market.deficit.balance
+        held += market.suspense.balance + market.deficit.balance
     return held + state.fees.balance + state.transit.balance + state.external.balance
 
 

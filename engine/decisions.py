@@ -1,7 +1,7 @@
 """Settlement's answers, as an engine applies them: takeover, ADL, cover of a loss, repayment of a deficit."""
 
 from engine.adl import deleverage
-from engine.last_resort import close_at_mark, cover, finish
+from engine.last_resort import close_at_mark, conclude, cover
 from engine.market import Market
 from engine.residual import Residual
 from engine.sequence import BrokenStream
@@ -50,10 +50,9 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         deleverage(state, market, residual)
         if residual.parcel.lots:
             close_at_mark(state, market, residual)
-        finish(state, market, residual)
+        conclude(state, market, residual)
     else:
-        deficit = cover(state, market, residual, units(state, decision.amount))
-        finish(state, market, residual, deficit)
+        cover(state, market, residual, units(state, decision.amount))
 
 
 def units(state: ShardState, text: str) -> int:
@@ -70,9 +69,7 @@ def _find(state: ShardState, decision: TakeoverApproved | AdlTriggered | LossCov
         residual = market.residuals.get(decision.liquidation_id)
         if residual is None or not residual.is_open or residual.round != decision.round:
             continue
-        if isinstance(decision, LossCovered) != (residual.uncovered > 0):
-            continue
-        if not isinstance(decision, LossCovered) and market.spec.lots.parse(decision.qty) != residual.parcel.lots:
-            continue
-        return market, residual
+        asked_for = "0" if isinstance(decision, LossCovered) else decision.qty
+        if market.spec.lots.parse(asked_for) == residual.parcel.lots:
+            return market, residual
     return None

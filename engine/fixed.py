@@ -39,12 +39,12 @@ def decimal_text(value: int, places: int) -> str:
     """value × 10^-places as a decimal string with exactly that many places."""
     if places == 0:
         return str(value)
+    digits = str(value)
     if value < 0:
         return "-" + decimal_text(-value, places)
-    digits = str(value)
     if len(digits) <= places:
         digits = digits.rjust(places + 1, "0")
-    return f"{digits[:-places]}.{digits[-places:]}"
+    return digits[:-places] + "." + digits[-places:]
 
 
 def trimmed_text(value: int, places: int) -> str:

@@ -9,53 +9,72 @@ can; the rest is socialised over the positive PnL realised in the market since t
 exact by largest remainders, ties by account name. What is still missing stands as the market's deficit.
 """
 
-from engine.adl import close_counterparty
+from engine.adl import close_counterparty, take_out
 from engine.fixed import largest_remainders, ratio_text
 from engine.margin import equity
 from engine.market import Market
 from engine.ranking import pnl_leverage
 from engine.residual import Residual
 from engine.state import ShardState
-from engine.takeover import book_unwound, inventory
+from engine.takeover import book_unwound
 from schemas.events import LiquidationClosed, LiquidationUncovered, LossDeficit, LossSocialised
 
 
 def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None:
-    """Close what is left of a residual at the mark, users first, then inventory of the other side."""
+    """Close what is left of a residual at the mark, users first, then what others left on the other side.
+
+    Whoever has no equity at the mark is passed over, and so is what settlement is being asked about. What finds
+    nobody stays and is asked about again at the next mark.
+    """
     users = [position for position in market.opposing(residual.side) if equity(position) > 0]
     shares = _pro_rata(residual.parcel.lots, [position.parcel.lots for position in users])
     for position, lots in zip(users, shares, strict=True):
         if lots:
-            value = _take_out(state, market, residual, lots)
+            value = market.spec.value(market.mark, lots)
+            take_out(state, market, residual, lots, value)
             close_counterparty(state, residual, position, lots, value, 0, pnl_leverage(position))
-    others = [other for other in inventory(market) if other.side == -residual.side]
+    others = [other for other in market.residuals.values() if other.side == -residual.side and not other.is_open]
     shares = _pro_rata(residual.parcel.lots, [other.parcel.lots for other in others])
     for other, lots in zip(others, shares, strict=True):
         if lots:
-            book_unwound(state, market, other, lots, _take_out(state, market, residual, lots))
-    if residual.uncovered:
-        residual.round += 1
-        residual.is_open = True
-        state.open_residuals += 1
-        state.claim(
-            LiquidationUncovered(
-                liquidation_id=residual.liquidation_id,
-                round=residual.round,
-                market=market.spec.name,
-                loss=market.spec.asset.text(residual.uncovered),
-            )
+            value = market.spec.value(market.mark, lots)
+            take_out(state, market, residual, lots, value)
+            if other.fund is not None:
+                book_unwound(state, market, other, lots, value)
+            else:
+                take_out(state, market, other, lots, value)
+                conclude(state, market, other)
+
+
+def conclude(state: ShardState, market: Market, residual: Residual) -> None:
+    """Once nothing is left of a residual: claim its surplus and close it, or ask the fund to cover its loss."""
+    if residual.parcel.lots:
+        return
+    if residual.balance >= 0:
+        _close(state, market, residual, deficit=0)
+        return
+    residual.round += 1
+    residual.is_open = True
+    state.open_residuals += 1
+    state.claim(
+        LiquidationUncovered(
+            liquidation_id=residual.liquidation_id,
+            round=residual.round,
+            market=market.spec.name,
+            loss=market.spec.asset.text(-residual.balance),
         )
+    )
 
 
-def cover(state: ShardState, market: Market, residual: Residual, paid_by_fund: int) -> int:
-    """Book what the fund pays of an uncovered loss and socialise the rest. Returns the new deficit, in units."""
-    state.ledger.move(state.transit, market.uncovered, paid_by_fund, "loss")
-    residual.uncovered -= paid_by_fund
+def cover(state: ShardState, market: Market, residual: Residual, paid_by_fund: int) -> None:
+    """Book what the fund pays of a loss, socialise the rest, leave what is missing as the market's deficit."""
+    state.ledger.move(state.transit, market.suspense, paid_by_fund, "loss")
+    residual.balance += paid_by_fund
     _socialise(state, market, residual)
-    missing = residual.uncovered
+    missing = -residual.balance
     if missing:
-        residual.uncovered = 0
-        state.ledger.move(market.deficit, market.uncovered, missing, "deficit")
+        residual.balance = 0
+        state.ledger.move(market.deficit, market.suspense, missing, "deficit")
         amount = market.spec.asset.text
         state.emit(
             LossDeficit(
@@ -65,14 +84,13 @@ def cover(state: ShardState, market: Market, residual: Residual, paid_by_fund: i
                 deficit=amount(-market.deficit.balance),
             )
         )
-    return missing
+    _close(state, market, residual, missing)
 
 
-def finish(state: ShardState, market: Market, residual: Residual, deficit: int = 0) -> None:
-    """Tell settlement that a residual is gone, once nothing of it is left or open."""
-    if residual.parcel.lots or residual.is_open:
-        return
+def _close(state: ShardState, market: Market, residual: Residual, deficit: int) -> None:
+    """Tell settlement that a residual is gone, and send on what it gained."""
     del market.residuals[residual.liquidation_id]
+    state.ledger.move(market.suspense, state.transit, residual.balance, "surplus")
     spec = market.spec
     amount = spec.asset.text
     state.claim(
@@ -81,7 +99,7 @@ def finish(state: ShardState, market: Market, residual: Residual, deficit: int =
             round=residual.round,
             market=spec.name,
             adl_qty=spec.lots.text(residual.adl_lots),
-            surplus=amount(residual.surplus),
+            surplus=amount(residual.balance),
             socialised=amount(residual.socialised),
             deficit=amount(deficit),
         )
@@ -92,21 +110,8 @@ def _pro_rata(lots: int, weights: list[int]) -> list[int]:
     return largest_remainders(min(lots, sum(weights)), weights) if lots and weights else [0] * len(weights)
 
 
-def _take_out(state: ShardState, market: Market, residual: Residual, lots: int) -> int:
-    """Remove lots from the residual at the mark and book the difference to what they were carried at."""
-    value = market.spec.value(market.mark, lots)
-    gain = residual.take_out(lots, value, within_budget=False)
-    if gain < 0:
-        residual.uncovered -= gain
-        state.ledger.move(market.clearing, market.uncovered, gain, "loss")
-    else:
-        residual.surplus += gain
-        state.ledger.move(market.clearing, state.transit, gain, "surplus")
-    return value
-
-
 def _socialise(state: ShardState, market: Market, residual: Residual) -> None:
-    loss = residual.uncovered
+    loss = -residual.balance
     profits = sorted((name, profit) for name, profit in market.realised.items() if profit > 0)
     whole = sum(profit for _, profit in profits)
     if not loss or not whole:
@@ -119,8 +124,8 @@ def _socialise(state: ShardState, market: Market, residual: Residual) -> None:
         paid = min(share, account.free_balance)
         if not paid:
             continue
-        state.ledger.move(account.wallet, market.uncovered, paid, "socialised_loss")
-        residual.uncovered -= paid
+        state.ledger.move(account.wallet, market.suspense, paid, "socialised_loss")
+        residual.balance += paid
         residual.socialised += paid
         market.realised[name] -= paid
         state.touch_account(account)

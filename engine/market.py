@@ -13,15 +13,14 @@ class Market:
 
     `mark` is in ticks, 0 before the first mark price. `stale` are the positions that changed since the last mark
     and are indexed anew at the next. `realised` is the PnL that each account realised since the last reconciliation,
-    which ends at `period_end`. `clearing` holds minus the signed entry values; `uncovered` and `deficit`
-    are what is missing after a last resort, as negative balances.
+    which ends at `period_end`. `clearing` holds minus the signed entry values, `suspense` the
+    balances of residuals, `deficit` what is missing after a last resort, as a negative balance.
     """
 
     __slots__ = (
         "book",
         "clearing",
         "deficit",
-        "fee_share",
         "mark",
         "period_end",
         "positions",
@@ -30,9 +29,9 @@ class Market:
         "shard_name",
         "spec",
         "stale",
+        "suspense",
         "trades",
         "triggers",
-        "uncovered",
     )
 
     def __init__(self, shard_name: str, spec: MarketSpec) -> None:
@@ -47,9 +46,8 @@ class Market:
         self.realised: dict[str, int] = {}
         self.residuals: dict[str, Residual] = {}
         self.clearing = Purse(f"{shard_name}/clearing/{spec.name}")
-        self.uncovered = Purse(f"{shard_name}/uncovered/{spec.name}")
+        self.suspense = Purse(f"{shard_name}/suspense/{spec.name}")
         self.deficit = Purse(f"{shard_name}/deficit/{spec.name}")
-        self.fee_share = 0
         self.period_end = 0
 
     def opposing(self, side: int) -> list[Position]:

@@ -5,7 +5,7 @@ from engine.market import Market
 from engine.orders import find_market, parse_price
 from engine.state import ShardState
 from engine.takeover import raise_exhausted, unwind_all
-from schemas.commands import PriceMark
+from schemas.commands import ClockTick, PriceMark
 
 
 def set_mark(state: ShardState, command: PriceMark) -> None:
@@ -19,6 +19,14 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     liquidate_triggered(state, market)
     if market.residuals:
         unwind_all(state, market)
+
+
+def pass_time(state: ShardState, command: ClockTick) -> None:
+    """What time alone does: takeovers grow too old."""
+    del command
+    for market in state.markets.values():
+        if market.residuals:
+            raise_exhausted(state, market)
 
 
 def _ask_again(state: ShardState, market: Market) -> None:

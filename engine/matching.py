@@ -186,8 +186,10 @@ def _print_trade(
     spec = market.spec
     amount = spec.asset.text
     market.trades += 1
-    if maker_fee + taker_fee > 0:
-        market.fee_share += share_down(maker_fee + taker_fee, spec.fund_fee_share, RATE)
+    if spec.fund_fee_share and maker_fee + taker_fee > 0:
+        share = share_down(maker_fee + taker_fee, spec.fund_fee_share, RATE)
+        if share:
+            state.fee_shares[spec.name] = state.fee_shares.get(spec.name, 0) + share
     event = TradeExecuted(
         trade_id=f"{spec.name}:{market.trades}",
         market=spec.name,

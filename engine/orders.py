@@ -120,7 +120,7 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         raise Refused("post_only", f"order {order.order_id} is post-only and would trade at once")
     if not market.book.has_room(order.sign, price, state.spec.limits.max_price_levels):
         raise Refused("book_full", f"the side has {state.spec.limits.max_price_levels} price levels already")
-    market.book.remove(order)
+    market.book.side(order.sign).remove(order)
     position.shrink_order(order, order.lots)
     position.refresh_reserve()
     _emit_amended(state, order, price, lots)
@@ -259,7 +259,7 @@ def _match_and_rest(
         order = Order(
             position, order_id, sign, limit, left, cost, reduce_only=reduce_only, post_only=post_only, stp=stp
         )
-        market.book.add(order)
+        market.book.side(sign).add(order)
         position.add_order(order)
         position.refresh_reserve()
 

@@ -8,13 +8,14 @@ class Residual:
 
     `side` is that of the position it came from. While `is_open`, settlement owes an answer to question `round`
     and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`, of which
-    `loss` is used up; a later gain gives back what was lost before, never more. `uncovered` is a loss that the
-    last resort left, `surplus` a gain of ADL at the mark, in units. A residual that is neither open nor a fund's
-    could not be placed at all; it is asked about again at the next mark.
+    `loss` is used up; a later gain gives back what was lost before, never more. `balance` is what
+    closing it at the mark gained or, with a minus, lost against bankruptcy value. A residual that is neither open nor
+    a fund's could not be placed at all; it is asked about again at the next mark.
     """
 
     __slots__ = (
         "adl_lots",
+        "balance",
         "budget",
         "fund",
         "is_open",
@@ -26,11 +27,9 @@ class Residual:
         "round",
         "side",
         "socialised",
-        "surplus",
         "taken_over_at",
         "traded_lots",
         "traded_value",
-        "uncovered",
     )
 
     def __init__(self, number: int, liquidation_id: str, side: int, parcel: Parcel) -> None:
@@ -48,9 +47,8 @@ class Residual:
         self.traded_value = 0
         self.pnl = 0
         self.adl_lots = 0
-        self.uncovered = 0
+        self.balance = 0
         self.socialised = 0
-        self.surplus = 0
 
     def expected_loss(self, mark_value: int) -> int:
         """max(0, −uPnL) of what is left, carried at bankruptcy value, in units."""
@@ -99,8 +97,7 @@ class Residual:
                 self.traded_value,
                 self.pnl,
                 self.adl_lots,
-                self.uncovered,
+                self.balance,
                 self.socialised,
-                self.surplus,
             )
         ]

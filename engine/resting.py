@@ -13,7 +13,7 @@ def cancel_order(state: ShardState, order: Order, reason: CancelReason) -> None:
     position = order.position
     market = position.market
     lots = order.lots
-    market.book.remove(order)
+    market.book.side(order.sign).remove(order)
     position.shrink_order(order, lots)
     position.refresh_reserve()
     close_order_id(state, position, order.order_id)

@@ -13,13 +13,12 @@ from typing import Any, Final
 
 from engine.decisions import decide
 from engine.liquidation import run_waiting
-from engine.marks import set_mark
+from engine.marks import pass_time, set_mark
 from engine.orders import amend, cancel, cancel_all, new_order
 from engine.reject import Refused
 from engine.sequence import Incoming
 from engine.spec import ShardSpec, next_boundary
 from engine.state import ShardState
-from engine.takeover import raise_exhausted
 from engine.transfers import deposit, move_margin, set_leverage, set_margin_mode, withdraw
 from schemas.commands import (
     AccountDeposit,
@@ -37,6 +36,7 @@ from schemas.commands import (
     PriceMark,
 )
 from schemas.events import (
+    DECISION_TYPES,
     AccountRejected,
     AnyDecision,
     ConfigRejected,
@@ -46,7 +46,15 @@ from schemas.events import (
     PriceRejected,
 )
 
-_HANDLERS: Final[dict[type[Command], Callable[[ShardState, Any], None]]] = {
+
+def refuse_config(state: ShardState, command: ConfigSet) -> None:
+    """The config is that of genesis."""
+    del command
+    reason = "the config cannot be changed after genesis in this version"
+    state.emit(ConfigRejected(code="not_supported", reason=reason))
+
+
+_HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     OrderNew: new_order,
     OrderCancel: cancel,
     OrderCancelAll: cancel_all,
@@ -57,6 +65,9 @@ _HANDLERS: Final[dict[type[Command], Callable[[ShardState, Any], None]]] = {
     AccountLeverage: set_leverage,
     AccountMarginMode: set_margin_mode,
     AccountMargin: move_margin,
+    ClockTick: pass_time,
+    ConfigSet: refuse_config,
+    **dict.fromkeys(DECISION_TYPES, decide),
 }
 
 
@@ -83,17 +94,10 @@ class Shard:
         state.liquidations_left = state.spec.limits.liquidations_per_command
         if state.waiting:
             run_waiting(state)
-        if isinstance(command, Command):
-            handler = _HANDLERS.get(type(command))
-            if handler is None:
-                self._handle_rare(command)
-            else:
-                try:
-                    handler(state, command)
-                except Refused as refusal:
-                    _reject(state, command, refusal)
-        else:
-            decide(state, command)
+        try:
+            _HANDLERS[type(command)](state, command)
+        except Refused as refusal:
+            _reject(state, command, refusal)
         return state.finish_command()
 
     def state_hash(self) -> str:
@@ -131,7 +135,7 @@ class Shard:
                     market.trades,
                     market.period_end,
                     market.clearing.balance,
-                    market.uncovered.balance,
+                    market.suspense.balance,
                     market.deficit.balance,
                 )
             )
@@ -150,21 +154,6 @@ class Shard:
         rows.extend(state.closed_orders.rows("closed_order"))
         return rows
 
-    def _handle_rare(self, command: Command) -> None:
-        state = self.state
-        if isinstance(command, ClockTick):
-            for market in state.markets.values():
-                if market.residuals and market.mark:
-                    raise_exhausted(state, market)
-        elif isinstance(command, ConfigSet):
-            state.emit(
-                ConfigRejected(
-                    code="not_supported", reason="the config cannot be changed after genesis in this version"
-                )
-            )
-        else:
-            raise TypeError(f"{type(command).__name__} is no command for an engine")
-
 
 def _begin_period(state: ShardState) -> None:
     """Start the reconciliation periods whose boundary event time has reached: realised PnL counts from here."""
@@ -176,7 +165,7 @@ def _begin_period(state: ShardState) -> None:
     state.period_end = min(market.period_end for market in state.markets.values())
 
 
-def _reject(state: ShardState, command: Command, refusal: Refused) -> None:
+def _reject(state: ShardState, command: Command | AnyDecision, refusal: Refused) -> None:
     code, reason = refusal.code, refusal.reason
     if isinstance(command, OrderNew | OrderCancel | OrderAmend):
         state.emit(

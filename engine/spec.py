@@ -18,15 +18,19 @@ DAY: Final = 86_400 * SECOND
 _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
 
 
-class AssetSpec(NamedTuple):
+class AssetSpec:
     """A settlement asset."""
 
-    name: str
-    decimals: int
+    __slots__ = ("_zero", "decimals", "name")
+
+    def __init__(self, name: str, decimals: int) -> None:
+        self.name = name
+        self.decimals = decimals
+        self._zero = decimal_text(0, decimals)
 
     def text(self, units: int) -> str:
         """An amount in canonical form."""
-        return decimal_text(units, self.decimals)
+        return decimal_text(units, self.decimals) if units else self._zero
 
     def parse(self, text: str) -> int | None:
         """An amount in units, or None when it is finer than one unit."""

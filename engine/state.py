@@ -25,7 +25,7 @@ class ShardState:
     """Accounts, markets and money of one shard.
 
     `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order;
-    `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to
+    `fee_shares` is what of this command's trading fees goes to the funds, by market. `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to
     settlement, net; `external` is minus what came in from outside, net.
     """
 
@@ -36,6 +36,7 @@ class ShardState:
         "claims",
         "closed_orders",
         "external",
+        "fee_shares",
         "fees",
         "ledger",
         "liquidations",
@@ -63,6 +64,7 @@ class ShardState:
         self.liquidations = 0
         self.liquidations_left = 0
         self.open_residuals = 0
+        self.fee_shares: dict[str, int] = {}
         self.period_end = 0
         self.waiting: list[Position] = []
         self.transfers = Remembered(spec.limits.transfer_memory)
@@ -122,21 +124,12 @@ class ShardState:
 
     def finish_command(self) -> list[Event]:
         """Publish what the command left behind, summed up per position and account; return all its events."""
-        for market in self.markets.values():
-            if market.fee_share:
-                fund = market.spec.fund
-                self.ledger.move(self.fees, self.transit, market.fee_share, "fee_share")
-                self.claim(
-                    FeeShareAccrued(
-                        market=market.spec.name, fund=fund.name, amount=self.spec.asset.text(market.fee_share)
-                    )
-                )
-                market.fee_share = 0
-        if self._touched_positions:
-            for position in self._touched_positions:
-                self.emit(self._describe(position))
-                position.touched = False
-                position.realised_in_command = 0
+        if self.fee_shares:
+            self._claim_fee_shares()
+        for position in self._touched_positions:
+            self.emit(self._describe(position))
+            position.touched = False
+            position.realised_in_command = 0
         if self._touched_accounts:
             carried = {position.account.name for position in self._touched_positions}
             for account in self._touched_accounts:
@@ -148,6 +141,13 @@ class ShardState:
         self._touched_positions.clear()
         self.outbox.post(self.ledger, self.spec.asset)
         return self.outbox.take()
+
+    def _claim_fee_shares(self) -> None:
+        for name, amount in self.fee_shares.items():
+            fund = self.markets[name].spec.fund
+            self.ledger.move(self.fees, self.transit, amount, "fee_share")
+            self.claim(FeeShareAccrued(market=name, fund=fund.name, amount=self.spec.asset.text(amount)))
+        self.fee_shares.clear()
 
     def _describe(self, position: Position) -> PositionUpdated:
         spec = position.market.spec

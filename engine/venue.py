@@ -4,6 +4,7 @@ This is the embedded mode. Each claim is applied by settlement and each decision
 command, in the order in which they were emitted; nothing else passes between the machines.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -12,9 +13,20 @@ from engine.report import report_accounts, report_funds, report_markets
 from engine.settlement import FundCommand, Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
-from schemas.commands import AccountDeposit, AccountWithdraw, ClockTick, Command, ConfigSet, OrderCancelAll
+from schemas.commands import (
+    AccountDeposit,
+    AccountWithdraw,
+    ClockTick,
+    Command,
+    ConfigSet,
+    FundDeposit,
+    FundMinimum,
+    FundTransfer,
+    FundWithdraw,
+    OrderCancelAll,
+)
 from schemas.config import VenueConfig
-from schemas.events import AnyDecision, Claim, Event
+from schemas.events import CLAIM_TYPES, DECISION_TYPES, AnyDecision, Claim, Event
 
 
 class Venue:
@@ -25,13 +37,24 @@ class Venue:
         self.shards = {name: Shard(spec) for name, spec in self._spec.shards.items()}
         self.settlements = {name: Settlement(self._spec, asset) for name, asset in self._spec.assets.items()}
         self._shard_of_market = {market: self.shards[shard] for market, shard in self._spec.shard_of_market.items()}
-        self._settlement_of_shard = {
+        self._settlement_of_stream = {
             f"engine:{name}": self.settlements[spec.asset.name] for name, spec in self._spec.shards.items()
         }
         self._settlement_of_fund = {name: self.settlements[fund.asset.name] for name, fund in self._spec.funds.items()}
         # What names no market, shard or fund that exists is answered by the first machine there is.
         self._first_shard = next(iter(self.shards.values()))
         self._first_settlement = next(iter(self.settlements.values()))
+        # Every other command names its market.
+        self._routes: dict[type, Callable[[Any], list[Event]]] = {
+            ClockTick: self._to_all,
+            ConfigSet: self._first_shard.apply,
+            **dict.fromkeys((AccountDeposit, AccountWithdraw, OrderCancelAll), self._by_shard),
+            **dict.fromkeys((FundDeposit, FundWithdraw, FundMinimum, FundTransfer), self._by_fund),
+        }
+        self._receivers: dict[type, Callable[[Any], list[Event]]] = {
+            **dict.fromkeys(CLAIM_TYPES, self._settle),
+            **dict.fromkeys(DECISION_TYPES, self._decide),
+        }
 
     def genesis(self) -> list[Event]:
         """What is published before the first command. Call once."""
@@ -39,20 +62,11 @@ class Venue:
 
     def apply(self, command: Command) -> list[Event]:
         """Apply one outside command and everything that follows from it; all events in order of emission."""
-        if isinstance(command, ClockTick):
-            events = [event for machine in self._machines() for event in machine.apply(command)]
-        elif isinstance(command, FundCommand):
-            events = self._settlement_of_fund.get(command.fund, self._first_settlement).apply(command)
-        else:
-            events = self._shard_for(command).apply(command)
-        i = 0
-        while i < len(events):
-            event = events[i]
-            if isinstance(event, Claim):
-                events.extend(self._settlement_of_shard[event.stream].apply(event))
-            elif isinstance(event, AnyDecision):
-                events.extend(self.shards[event.shard].apply(event))
-            i += 1
+        events = self._routes.get(type(command), self._by_market)(command)
+        for event in events:  # grows while it is walked
+            receive = self._receivers.get(type(event))
+            if receive is not None:
+                events.extend(receive(event))
         return events
 
     def residuals(self) -> dict[str, str]:
@@ -100,10 +114,20 @@ class Venue:
     def _machines(self) -> list[Shard | Settlement]:
         return [*self.shards.values(), *self.settlements.values()]
 
-    def _shard_for(self, command: Command) -> Shard:
-        if isinstance(command, AccountDeposit | AccountWithdraw | OrderCancelAll):
-            return self.shards.get(command.shard, self._first_shard)
-        if isinstance(command, ConfigSet):
-            return self._first_shard
-        market: str = command.market  # type: ignore[attr-defined]  # every other command names its market
-        return self._shard_of_market.get(market, self._first_shard)
+    def _to_all(self, command: ClockTick) -> list[Event]:
+        return [event for machine in self._machines() for event in machine.apply(command)]
+
+    def _by_market(self, command: Any) -> list[Event]:
+        return self._shard_of_market.get(command.market, self._first_shard).apply(command)
+
+    def _by_shard(self, command: AccountDeposit | AccountWithdraw | OrderCancelAll) -> list[Event]:
+        return self.shards.get(command.shard, self._first_shard).apply(command)
+
+    def _by_fund(self, command: FundCommand) -> list[Event]:
+        return self._settlement_of_fund.get(command.fund, self._first_settlement).apply(command)
+
+    def _settle(self, claim: Claim) -> list[Event]:
+        return self._settlement_of_stream[claim.stream].apply(claim)
+
+    def _decide(self, decision: AnyDecision) -> list[Event]:
+        return self.shards[decision.shard].apply(decision)

@@ -1,8 +1,8 @@
 """Every command of the contract: what outside producers may ask of an engine or of settlement.
 
-A command is decoded into one of these structs or becomes a dead letter. What the record alone can tell (types,
-domains, which fields go together) is checked here; what depends on the state is answered by the engine with a
-`*.rejected` event.
+A command is decoded into one of these structs or becomes a dead letter. What the record alone can tell
+(types, domains, which fields go together) is checked here; what depends on the state is answered by the
+engine with a `*.rejected` event.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,15 +13,17 @@ from schemas.fields import (
     Decimal,
     Id,
     MarginMode,
+    NonZeroDecimal,
     OrderKind,
+    PositiveDecimal,
     SelfTradePrevention,
     Side,
-    SignedDecimal,
     TimeInForce,
     Timestamp,
     check_id,
     check_not_negative,
     check_positive,
+    check_settings,
     check_signed,
 )
 
@@ -44,8 +46,8 @@ class OrderNew(Command, tag="order.new", frozen=True):
     order_id: Id
     side: Side
     kind: OrderKind
-    qty: Decimal
-    price: Decimal | None = None
+    qty: PositiveDecimal
+    price: PositiveDecimal | None = None
     tif: TimeInForce = "gtc"
     post_only: bool = False
     reduce_only: bool = False
@@ -91,8 +93,8 @@ class OrderAmend(Command, tag="order.amend", frozen=True):
     market: Id
     account: Id
     order_id: Id
-    price: Decimal | None = None
-    qty: Annotated[Decimal | None, Meta(description="the new remaining quantity")] = None
+    price: PositiveDecimal | None = None
+    qty: Annotated[PositiveDecimal | None, Meta(description="the new remaining quantity")] = None
 
     def __post_init__(self) -> None:
         check_id("market", self.market)
@@ -128,8 +130,8 @@ class PriceMark(Command, tag="price.mark", frozen=True):
     topic = "mark-prices"
 
     market: Id
-    price: Decimal
-    index: Decimal | None = None
+    price: PositiveDecimal
+    index: PositiveDecimal | None = None
 
     def __post_init__(self) -> None:
         check_id("market", self.market)
@@ -145,7 +147,7 @@ class AccountDeposit(Command, tag="account.deposit", frozen=True):
 
     shard: Id
     account: Id
-    amount: Decimal
+    amount: PositiveDecimal
     transfer_id: Id
 
     def __post_init__(self) -> None:
@@ -162,7 +164,7 @@ class AccountWithdraw(Command, tag="account.withdraw", frozen=True):
 
     shard: Id
     account: Id
-    amount: Decimal
+    amount: PositiveDecimal
     transfer_id: Id
 
     def __post_init__(self) -> None:
@@ -179,7 +181,7 @@ class AccountLeverage(Command, tag="account.leverage", frozen=True):
 
     market: Id
     account: Id
-    leverage: Decimal
+    leverage: PositiveDecimal
 
     def __post_init__(self) -> None:
         check_id("market", self.market)
@@ -208,7 +210,7 @@ class AccountMargin(Command, tag="account.margin", frozen=True):
 
     market: Id
     account: Id
-    amount: SignedDecimal
+    amount: NonZeroDecimal
 
     def __post_init__(self) -> None:
         check_id("market", self.market)
@@ -223,7 +225,7 @@ class FundDeposit(Command, tag="fund.deposit", frozen=True):
     topic = "fund-admin"
 
     fund: Id
-    amount: Decimal
+    amount: PositiveDecimal
     kind: Literal["injection", "donation"]
     transfer_id: Id
 
@@ -239,7 +241,7 @@ class FundWithdraw(Command, tag="fund.withdraw", frozen=True):
     topic = "fund-admin"
 
     fund: Id
-    amount: Decimal
+    amount: PositiveDecimal
     transfer_id: Id
 
     def __post_init__(self) -> None:
@@ -268,7 +270,7 @@ class FundTransfer(Command, tag="fund.transfer", frozen=True):
 
     fund: Id
     to: Id
-    amount: Decimal
+    amount: PositiveDecimal
     transfer_id: Id
 
     def __post_init__(self) -> None:
@@ -286,6 +288,9 @@ class ConfigSet(Command, tag="config.set", frozen=True):
     topic = "admin"
 
     changes: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_settings("changes", self.changes)
 
 
 class ClockTick(Command, tag="clock.tick", frozen=True):

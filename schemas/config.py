@@ -6,19 +6,26 @@ listed here are refused by name rather than ignored.
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from schemas.fields import INT64_MAX, Decimal, Id, SignedDecimal, check_id, check_not_negative, check_signed
+from schemas.refusals import read_refusal
 
-Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}(s|m|h|d)$", description='like "90s", "10m", "8h", "7d"')]
+# In Python `$` also matches before a last newline; `(?!\n)` forbids it and means nothing elsewhere.
+Duration = Annotated[
+    str,
+    Meta(pattern=r"^[1-9][0-9]{0,8}(s|m|h|d)$(?!\n)", description='duration like "90s", "10m", "8h", "7d"'),
+]
 TimeOfDay = Annotated[
     str,
     Meta(
-        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9][+-](0[0-9]|1[0-4]):[0-5][0-9]$",
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9][+-](0[0-9]|1[0-4]):[0-5][0-9]$(?!\n)",
         description='time of day with its offset from UTC, like "16:00+08:00"',
     ),
 ]
@@ -33,13 +40,13 @@ class _Table(Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class AssetConfig(_Table):
+class AssetConfig(_Table, frozen=True):
     """A settlement asset. One unit is 10^-decimals of it."""
 
     decimals: Annotated[int, Meta(ge=0, le=18)]
 
 
-class LimitsConfig(_Table):
+class LimitsConfig(_Table, frozen=True):
     """Every bound of the core, by name."""
 
     liquidations_per_command: Count = 200
@@ -49,7 +56,7 @@ class LimitsConfig(_Table):
     transfer_memory: Duration = "7d"
 
 
-class FundConfig(_Table):
+class FundConfig(_Table, frozen=True):
     """An insurance fund and the rules it is run by."""
 
     asset: Id
@@ -72,7 +79,7 @@ class FundConfig(_Table):
         check_not_negative("takeover_band", self.takeover_band)
 
 
-class ShardConfig(_Table):
+class ShardConfig(_Table, frozen=True):
     """Markets whose accounts share collateral: one Kafka partition, one single-threaded engine."""
 
     asset: Id
@@ -83,7 +90,7 @@ class ShardConfig(_Table):
         check_id("asset", self.asset)
 
 
-class TierConfig(_Table):
+class TierConfig(_Table, frozen=True):
     """A risk tier: up to `up_to` of notional, these margin rates hold."""
 
     up_to: Decimal
@@ -96,7 +103,7 @@ class TierConfig(_Table):
         check_not_negative("maintenance", self.maintenance)
 
 
-class MarketConfig(_Table):
+class MarketConfig(_Table, frozen=True):
     """A futures contract with its grids, fees, margin tiers and the fund behind it."""
 
     shard: Id
@@ -134,7 +141,7 @@ class MarketConfig(_Table):
             check_not_negative(name, getattr(self, name))
 
 
-class VenueConfig(_Table):
+class VenueConfig(_Table, frozen=True):
     """The whole venue: the genesis of every state machine."""
 
     assets: dict[str, AssetConfig]
@@ -156,18 +163,37 @@ class VenueConfig(_Table):
                 check_id(kind, name)
 
 
+_TABLES: Final[Mapping[str, type[_Table]]] = MappingProxyType(
+    {"assets": AssetConfig, "funds": FundConfig, "shards": ShardConfig, "markets": MarketConfig}
+)
+
+
 def parse_config(text: str) -> VenueConfig:
     """Decode a venue config from TOML text. Raises ConfigError naming the setting and what was expected."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError("not valid TOML: nested too deeply") from None
+    except ValueError as error:
         raise ConfigError(f"not valid TOML: {error}") from None
     try:
         return msgspec.convert(raw, VenueConfig, strict=True)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        where = path.rstrip("`").lstrip(".")
-        raise ConfigError(f"{where}: {message}" if where else message) from None
+        refusal = read_refusal(error, VenueConfig)
+        raise ConfigError(f"{_named(raw, refusal.field)}: {refusal.reason}") from None
+
+
+def _named(raw: dict[str, Any], field: str) -> str:
+    """msgspec writes `markets[...].tick`; put the name of the first refused market in place of the dots."""
+    kind, dots, rest = field.partition("[...]")
+    if not dots:
+        return field or "config"
+    for name, settings in raw[kind].items():
+        try:
+            msgspec.convert(settings, _TABLES[kind], strict=True)
+        except msgspec.ValidationError:
+            return f"{kind}.{name}{rest}"
+    return f"{kind}{rest}"
 
 
 def load_config(path: Path) -> VenueConfig:

@@ -11,33 +11,20 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.fields import (
+    CancelReason,
+    CauseKind,
     Decimal,
+    DerivedId,
     Id,
     MarginMode,
     PositionSide,
+    Price8,
+    Ratio,
     Sequence,
     Side,
     SignedDecimal,
     Timestamp,
 )
-
-Price8 = Annotated[str, Meta(description="derived price, rounded to 8 decimals for print", examples=["7000.40290089"])]
-Ratio = Annotated[str, Meta(description="exact ratio, cut to 18 decimals for print", examples=["0.125"])]
-CancelReason = Literal["requested", "ioc", "fok", "self_trade", "reduce_only", "margin", "liquidation", "adl"]
-CauseKind = Literal[
-    "surplus",
-    "fee",
-    "takeover_pnl",
-    "injection",
-    "donation",
-    "withdrawal",
-    "transfer",
-    "rebalance",
-    "fee_share",
-    "deficit",
-    "loss",
-    "opening",
-]
 
 
 class Event(Struct, tag_field="type", kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -73,13 +60,13 @@ class Decision(Event, kw_only=True):
 
 
 class OrderAccepted(Event, tag="order.accepted", kw_only=True):
-    """An order passed every check. `remaining` is what it will try to trade (reduce-only may be less than asked)."""
+    """An order passed every check. `remaining` is what it will try to trade (reduce-only: maybe less)."""
 
     topic = "executions"
 
     market: Id
-    account: Id
-    order_id: Id
+    account: DerivedId
+    order_id: DerivedId
     remaining: Decimal
 
 
@@ -88,11 +75,11 @@ class OrderRejected(Event, tag="order.rejected", kw_only=True):
 
     topic = "executions"
 
-    account: Id
+    account: DerivedId
     code: str
     reason: str
     market: Id | UnsetType = UNSET
-    order_id: Id | UnsetType = UNSET
+    order_id: DerivedId | UnsetType = UNSET
 
 
 class OrderCancelled(Event, tag="order.cancelled", kw_only=True):
@@ -101,8 +88,8 @@ class OrderCancelled(Event, tag="order.cancelled", kw_only=True):
     topic = "executions"
 
     market: Id
-    account: Id
-    order_id: Id
+    account: DerivedId
+    order_id: DerivedId
     remaining: Annotated[Decimal, Meta(description="what was cancelled")]
     reason: CancelReason
 
@@ -113,17 +100,17 @@ class OrderAmended(Event, tag="order.amended", kw_only=True):
     topic = "executions"
 
     market: Id
-    account: Id
-    order_id: Id
+    account: DerivedId
+    order_id: DerivedId
     price: Decimal
     remaining: Decimal
 
 
-class TradeSide(Struct, frozen=True, gc=False):
+class TradeSide(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """One side of a trade. A negative fee is a rebate."""
 
-    account: Id
-    order_id: Id
+    account: DerivedId
+    order_id: DerivedId
     fee: SignedDecimal
 
 
@@ -139,7 +126,7 @@ class TradeExecuted(Event, tag="trade.executed", kw_only=True):
     taker_side: Side
     maker: TradeSide
     taker: TradeSide
-    liquidation_id: Id | UnsetType = UNSET
+    liquidation_id: DerivedId | UnsetType = UNSET
 
 
 class PriceRejected(Event, tag="price.rejected", kw_only=True):
@@ -170,7 +157,7 @@ class PositionUpdated(Event, tag="position.updated", kw_only=True):
     topic = "positions"
 
     market: Id
-    account: Id
+    account: DerivedId
     side: PositionSide
     qty: Decimal
     entry_value: Decimal
@@ -179,9 +166,9 @@ class PositionUpdated(Event, tag="position.updated", kw_only=True):
     leverage: Decimal
     realised_pnl: SignedDecimal
     wallet: Decimal
-    entry_price: Price8 | None | UnsetType = UNSET
-    liquidation_price: Price8 | None | UnsetType = UNSET
-    bankruptcy_price: Price8 | None | UnsetType = UNSET
+    entry_price: Price8 | UnsetType | None = UNSET
+    liquidation_price: Price8 | UnsetType | None = UNSET
+    bankruptcy_price: Price8 | UnsetType | None = UNSET
 
 
 class AccountUpdated(Event, tag="account.updated", kw_only=True):
@@ -190,7 +177,7 @@ class AccountUpdated(Event, tag="account.updated", kw_only=True):
     topic = "positions"
 
     shard: Id
-    account: Id
+    account: DerivedId
     wallet: Decimal
 
 
@@ -199,7 +186,7 @@ class AccountRejected(Event, tag="account.rejected", kw_only=True):
 
     topic = "positions"
 
-    account: Id
+    account: DerivedId
     code: str
     reason: str
     market: Id | UnsetType = UNSET
@@ -212,7 +199,7 @@ class TransferKnown(Event, tag="transfer.known", kw_only=True):
     topic = "positions"
 
     transfer_id: Id
-    account: Id
+    account: DerivedId
 
 
 # --- liquidations: lifecycle --------------------------------------------------------------------------------
@@ -223,9 +210,9 @@ class LiquidationStarted(Event, tag="liquidation.started", kw_only=True):
 
     topic = "liquidations"
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     market: Id
-    account: Id
+    account: DerivedId
     side: PositionSide
     qty: Decimal
     mark_price: Decimal
@@ -240,8 +227,8 @@ class LiquidationOrdered(Event, tag="liquidation.ordered", kw_only=True):
 
     topic = "liquidations"
 
-    liquidation_id: Id
-    order_id: Id
+    liquidation_id: DerivedId
+    order_id: DerivedId
     market: Id
     side: Side
     qty: Decimal
@@ -255,7 +242,7 @@ class LiquidationOrdered(Event, tag="liquidation.ordered", kw_only=True):
 class LiquidationSettled(Claim, tag="liquidation.settled", kw_only=True):
     """What the liquidation order filled, and what is left of the margin after the fee."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     market: Id
     filled_qty: Decimal
     average_price: Price8 | None
@@ -267,7 +254,7 @@ class LiquidationSettled(Claim, tag="liquidation.settled", kw_only=True):
 class LiquidationResidual(Claim, tag="liquidation.residual", kw_only=True):
     """What the book did not take, carried at bankruptcy value: settlement must decide."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     side: PositionSide
@@ -281,7 +268,7 @@ class LiquidationResidual(Claim, tag="liquidation.residual", kw_only=True):
 class TakeoverFilled(Claim, tag="takeover.filled", kw_only=True):
     """A fund's inventory was unwound by `qty` at the average `price`."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     fund: Id
@@ -291,9 +278,9 @@ class TakeoverFilled(Claim, tag="takeover.filled", kw_only=True):
 
 
 class TakeoverExhausted(Claim, tag="takeover.exhausted", kw_only=True):
-    """What is left of a takeover would lose more than its budget, or is too old: settlement must decide anew."""
+    """What is left of a takeover would lose more than its budget, or is too old: settlement decides anew."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     side: PositionSide
@@ -307,7 +294,7 @@ class TakeoverExhausted(Claim, tag="takeover.exhausted", kw_only=True):
 class TakeoverClosed(Claim, tag="takeover.closed", kw_only=True):
     """A takeover is unwound to the last lot: its reservation can go. `pnl` is that of all its fills."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     fund: Id
@@ -319,7 +306,7 @@ class TakeoverClosed(Claim, tag="takeover.closed", kw_only=True):
 class LiquidationUncovered(Claim, tag="liquidation.uncovered", kw_only=True):
     """The last resort closed what ADL could not place, at the mark: can the fund pay this loss?"""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     loss: Decimal
@@ -328,7 +315,7 @@ class LiquidationUncovered(Claim, tag="liquidation.uncovered", kw_only=True):
 class LiquidationClosed(Claim, tag="liquidation.closed", kw_only=True):
     """A residual that settlement answered with ADL is gone, and who paid."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     adl_qty: Decimal
@@ -348,7 +335,7 @@ class FeeShareAccrued(Claim, tag="fee_share.accrued", kw_only=True):
 class DecisionRejected(Claim, tag="decision.rejected", kw_only=True):
     """A decision for a question that is no longer open. Releases its reservation."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     code: str
     reason: str
@@ -360,7 +347,7 @@ class DecisionRejected(Claim, tag="decision.rejected", kw_only=True):
 class TakeoverApproved(Decision, tag="takeover.approved", kw_only=True):
     """The fund takes `qty` over at bankruptcy value and may lose `loss_budget` unwinding it."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     fund: Id
     qty: Decimal
@@ -370,7 +357,7 @@ class TakeoverApproved(Decision, tag="takeover.approved", kw_only=True):
 class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
     """The fund cannot take `qty`: the best-ranked opposing positions are closed against it."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     market: Id
     side: PositionSide
@@ -385,7 +372,7 @@ class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
 class LossCovered(Decision, tag="loss.covered", kw_only=True):
     """What the fund pays of a loss that neither book nor ADL could place; the rest is socialised."""
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     round: Sequence
     fund: Id
     amount: Decimal
@@ -403,13 +390,13 @@ class DeficitRepaid(Decision, tag="deficit.repaid", kw_only=True):
 
 
 class AdlExecuted(Event, tag="adl.executed", kw_only=True):
-    """One counterparty was deleveraged: where it stood in the ranking and why. `side` is its position's side."""
+    """One counterparty was deleveraged: its place in the ranking and why. `side` is its position's side."""
 
     topic = "adl"
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     market: Id
-    account: Id
+    account: DerivedId
     side: PositionSide
     qty: Decimal
     price: Price8
@@ -425,13 +412,13 @@ class AdlCompleted(Event, tag="adl.completed", kw_only=True):
 
     topic = "adl"
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     market: Id
     qty: Decimal
     counterparties: Sequence
     remaining: Annotated[Decimal, Meta(description="left to the last resort")]
     needed: Annotated[Decimal, Meta(description="loss at the mark of what was placed")]
-    taken: Annotated[Decimal, Meta(description="unrealised profit at the mark of what counterparties gave up")]
+    taken: Annotated[Decimal, Meta(description="unrealised profit at the mark of what was given up")]
 
 
 class LossSocialised(Event, tag="loss.socialised", kw_only=True):
@@ -439,9 +426,9 @@ class LossSocialised(Event, tag="loss.socialised", kw_only=True):
 
     topic = "adl"
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     market: Id
-    account: Id
+    account: DerivedId
     amount: Decimal
     rate: Ratio
 
@@ -451,7 +438,7 @@ class LossDeficit(Event, tag="loss.deficit", kw_only=True):
 
     topic = "adl"
 
-    liquidation_id: Id
+    liquidation_id: DerivedId
     market: Id
     amount: Decimal
     deficit: Annotated[Decimal, Meta(description="the market's deficit after it")]
@@ -470,7 +457,7 @@ class FundCredited(Event, tag="fund.credited", kw_only=True):
     balance: Decimal
     cause_kind: CauseKind
     market: Id | UnsetType = UNSET
-    liquidation_id: Id | UnsetType = UNSET
+    liquidation_id: DerivedId | UnsetType = UNSET
 
 
 class FundDebited(Event, tag="fund.debited", kw_only=True):
@@ -483,7 +470,7 @@ class FundDebited(Event, tag="fund.debited", kw_only=True):
     balance: Decimal
     cause_kind: CauseKind
     market: Id | UnsetType = UNSET
-    liquidation_id: Id | UnsetType = UNSET
+    liquidation_id: DerivedId | UnsetType = UNSET
 
 
 class FundBelowMinimum(Event, tag="fund.below_minimum", kw_only=True):
@@ -539,7 +526,7 @@ class FundRejected(Event, tag="fund.rejected", kw_only=True):
 # --- ledger -------------------------------------------------------------------------------------------------
 
 
-class LedgerLine(Struct, frozen=True, gc=False):
+class LedgerLine(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """Move `amount` from account `debit` to account `credit`."""
 
     debit: str
@@ -570,6 +557,8 @@ AnyClaim = (
     | DecisionRejected
 )
 AnyDecision = TakeoverApproved | AdlTriggered | LossCovered | DeficitRepaid
+CLAIM_TYPES: tuple[type[Claim], ...] = AnyClaim.__args__
+DECISION_TYPES: tuple[type[Decision], ...] = AnyDecision.__args__
 AnyEvent = (
     OrderAccepted
     | OrderRejected

@@ -1,0 +1,43 @@
+"""Set-up that benchmarks share: a market to stand on, and a way to take the best of several runs."""
+
+import gc
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.account import Account
+from engine.market import Market
+from engine.position import Position
+from engine.spec import compile_venue
+from schemas.config import VenueConfig, load_config
+
+VENUE_TOML = Path(__file__).parents[2] / "deploy" / "venue.toml"
+
+
+def venue_config() -> VenueConfig:
+    """The example venue."""
+    return load_config(VENUE_TOML)
+
+
+def bare_position(leverage: int) -> Position:
+    """A flat position of an account in the example market, outside any shard."""
+    spec = compile_venue(venue_config()).shards["usdt"]
+    market = Market("usdt", spec.markets["BTC-USDT"])
+    position = Position(Account("usdt", "bench"), market)
+    position.leverage = leverage
+    return position
+
+
+def best_seconds(run: Callable[[], object], rounds: int) -> float:
+    """The shortest of several runs, in seconds; garbage collection is off, as in the services."""
+    best = float("inf")
+    for _ in range(rounds):
+        gc.collect()
+        gc.disable()
+        try:
+            start = time.perf_counter()
+            run()
+            best = min(best, time.perf_counter() - start)
+        finally:
+            gc.enable()
+    return best

@@ -1,0 +1,153 @@
+"""A small venue to act on: short calls that build commands, apply them through the wire, and check everything."""
+
+from typing import Any
+
+import orjson
+
+from engine.venue import Venue
+from schemas.config import VenueConfig, parse_config
+from schemas.events import Event
+from schemas.wire import decode_command, decode_event, encode
+
+MARKET = "BTC-USDT"
+SECOND = 1_000_000
+
+TIERS = '[{ up_to = "1000000", initial = "0.01", maintenance = "0.005" }]'
+
+
+def venue_toml(
+    *,
+    opening: str = "0",
+    minimum: str = "0",
+    tiers: str = TIERS,
+    fund: str = "",
+    market: str = "",
+    limits: str = "",
+) -> str:
+    """A venue with one market and no fees; settings may be added to its tables."""
+    return f"""
+        [assets.USDT]
+        decimals = 6
+        [limits]
+        {limits}
+        [funds.btc]
+        asset = "USDT"
+        opening = "{opening}"
+        minimum = "{minimum}"
+        {fund}
+        [shards.usdt]
+        asset = "USDT"
+        position_detail = true
+        [markets.{MARKET}]
+        shard = "usdt"
+        fund = "btc"
+        tick = "0.1"
+        lot = "0.001"
+        tiers = {tiers}
+        {market}
+    """
+
+
+class Stage:
+    """Runs commands against a venue. Every event goes through its bytes, and every invariant is checked."""
+
+    def __init__(self, **settings: str) -> None:
+        self.config: VenueConfig = parse_config(venue_toml(**settings))
+        self.venue = Venue(self.config)
+        self.now = 1_700_000_000 * SECOND
+        self.log: list[bytes] = []
+        self.events: list[Event] = self._published(self.venue.genesis())
+        self._ids = 0
+
+    def send(self, type_: str, **fields: Any) -> list[Event]:
+        """Apply one command a second after the last, or at `ts`, and return what was published."""
+        self.now += SECOND
+        record = orjson.dumps({"type": type_, "ts": self.now, **fields})
+        self.log.append(record)
+        events = self._published(self.venue.apply(decode_command(record)))
+        self.venue.check()
+        assert set(self.venue.residuals().values()) == {"0.000000"}
+        self.events.extend(events)
+        return events
+
+    def deposit(self, account: str, amount: str, transfer_id: str | None = None) -> list[Event]:
+        """Money for an account."""
+        return self.send(
+            "account.deposit",
+            shard="usdt",
+            account=account,
+            amount=amount,
+            transfer_id=transfer_id or self._next_id("t"),
+        )
+
+    def mark(self, price: str) -> list[Event]:
+        """A mark price."""
+        return self.send("price.mark", market=MARKET, price=price)
+
+    def leverage(self, account: str, leverage: str) -> list[Event]:
+        """An account's leverage."""
+        return self.send("account.leverage", market=MARKET, account=account, leverage=leverage)
+
+    def margin(self, account: str, amount: str) -> list[Event]:
+        """Margin added to a position, or with a minus taken from it."""
+        return self.send("account.margin", market=MARKET, account=account, amount=amount)
+
+    def buy(self, account: str, qty: str, price: str | None = None, **fields: Any) -> list[Event]:
+        """A limit order, or a market order without a price."""
+        return self._order(account, "buy", qty, price, **fields)
+
+    def sell(self, account: str, qty: str, price: str | None = None, **fields: Any) -> list[Event]:
+        """A limit order, or a market order without a price."""
+        return self._order(account, "sell", qty, price, **fields)
+
+    def cancel(self, account: str, order_id: str) -> list[Event]:
+        """One order out."""
+        return self.send("order.cancel", market=MARKET, account=account, order_id=order_id)
+
+    def amend(self, account: str, order_id: str, **fields: Any) -> list[Event]:
+        """Another price or quantity."""
+        return self.send("order.amend", market=MARKET, account=account, order_id=order_id, **fields)
+
+    def account(self, name: str) -> dict[str, Any]:
+        """The report's entry of an account."""
+        entry: dict[str, Any] = self.venue.report()["accounts"]["usdt"][name]
+        return entry
+
+    def position(self, name: str) -> dict[str, Any]:
+        """The report's entry of an account's position."""
+        entry: dict[str, Any] = self.account(name)["positions"][MARKET]
+        return entry
+
+    def fund(self) -> dict[str, Any]:
+        """The report's entry of the fund."""
+        entry: dict[str, Any] = self.venue.report()["funds"]["btc"]
+        return entry
+
+    def open_position(self, account: str, side: str, qty: str, price: str, leverage: str, against: str) -> None:
+        """A trade at `price`, `against` resting."""
+        self.leverage(account, leverage)
+        other = "sell" if side == "buy" else "buy"
+        self._order(against, other, qty, price)
+        self._order(account, side, qty, price)
+
+    def _order(self, account: str, side: str, qty: str, price: str | None, **fields: Any) -> list[Event]:
+        if price is not None:
+            fields["price"] = price
+        fields.setdefault("order_id", self._next_id("o"))
+        kind = "limit" if price is not None else "market"
+        return self.send("order.new", market=MARKET, account=account, side=side, kind=kind, qty=qty, **fields)
+
+    def _next_id(self, letter: str) -> str:
+        self._ids += 1
+        return f"{letter}{self._ids}"
+
+    @staticmethod
+    def _published(events: list[Event]) -> list[Event]:
+        published = [decode_event(encode(event)) for event in events]
+        assert [encode(event) for event in published] == [encode(event) for event in events]
+        return published
+
+
+def of_type(events: list[Event], *types: type[Event]) -> list[Any]:
+    """The events of these types, in order."""
+    return [event for event in events if isinstance(event, types)]
