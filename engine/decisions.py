@@ -23,7 +23,7 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         market = state.markets[decision.market]
         state.ledger.move(state.transit, market.deficit, units(state, decision.amount), "deficit")
         return
-    found = _find(state, decision)
+    found = _find_question(state, decision.liquidation_id, decision.round)
     if found is None:
         state.claim(
             DecisionRejected(
@@ -35,6 +35,9 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         )
         return
     market, residual = found
+    asked_for = "0" if isinstance(decision, LossCovered) else decision.qty
+    if market.spec.lots.parse(asked_for) != residual.parcel.lots:
+        raise BrokenStream(f"decision {decision.decision} is not about the quantity of {residual.liquidation_id}")
     residual.is_open = False
     state.open_residuals -= 1
     if isinstance(decision, TakeoverApproved):
@@ -63,13 +66,10 @@ def units(state: ShardState, text: str) -> int:
     return amount
 
 
-def _find(state: ShardState, decision: TakeoverApproved | AdlTriggered | LossCovered) -> tuple[Market, Residual] | None:
-    """The market and residual whose open question this decision answers."""
+def _find_question(state: ShardState, liquidation_id: str, round_: int) -> tuple[Market, Residual] | None:
+    """The market and residual of an open question; None when another round is open, or none at all."""
     for market in state.markets.values():
-        residual = market.residuals.get(decision.liquidation_id)
-        if residual is None or not residual.is_open or residual.round != decision.round:
-            continue
-        asked_for = "0" if isinstance(decision, LossCovered) else decision.qty
-        if market.spec.lots.parse(asked_for) == residual.parcel.lots:
+        residual = market.residuals.get(liquidation_id)
+        if residual is not None and residual.is_open and residual.round == round_:
             return market, residual
     return None

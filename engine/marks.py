@@ -2,7 +2,7 @@
 
 from engine.liquidation import ask_settlement, index_stale, liquidate_triggered
 from engine.market import Market
-from engine.orders import find_market, parse_price
+from engine.orders import check_size, find_market, parse_price
 from engine.state import ShardState
 from engine.takeover import raise_exhausted, unwind_all
 from schemas.commands import ClockTick, PriceMark
@@ -11,7 +11,9 @@ from schemas.commands import ClockTick, PriceMark
 def set_mark(state: ShardState, command: PriceMark) -> None:
     """Take the mark price over and act on it. Raises Refused."""
     market = find_market(state, command.market)
-    market.mark = parse_price(market, command.price)
+    mark = parse_price(market, command.price)
+    check_size(market, mark, 1)
+    market.mark = mark
     index_stale(market)
     if market.residuals:
         raise_exhausted(state, market)

@@ -41,7 +41,7 @@ def new_order(state: ShardState, command: OrderNew) -> None:
             raise Refused("reduce_only", f"there is no position that a {command.side} would reduce")
         lots = min(lots, position.parcel.lots)
         cost = 0
-        _check_size(market, limit or market.mark, lots)
+        check_size(market, limit or market.mark, lots)
     else:
         cost = _check_new_risk(state, position, sign, limit or market.mark, lots)
     rests = command.kind == "limit" and command.tif == "gtc"
@@ -113,7 +113,7 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         return
     if order.reduce_only:
         cost = 0
-        _check_size(market, price, lots)
+        check_size(market, price, lots)
     else:
         cost = _check_new_risk(state, position, order.sign, price, lots, instead_of=order)
     if order.post_only and market.book.would_take(order.sign, price):
@@ -183,9 +183,10 @@ def _find_open(state: ShardState, market_name: str, account_name: str, order_id:
     return order
 
 
-def _check_size(market: Market, price: int, lots: int) -> None:
+def check_size(market: Market, price: int, lots: int) -> None:
+    """Refuse a quantity whose value at the price or at the mark is no amount. Raises Refused."""
     if market.spec.value(max(price, market.mark), lots) >= AMOUNT_LIMIT:
-        raise Refused("amount_too_large", "the order's value is 2^63 units or more")
+        raise Refused("amount_too_large", "the value is 2^63 units or more")
 
 
 def _check_new_risk(
@@ -204,7 +205,7 @@ def _check_new_risk(
         else:
             sell_lots, sell_cost = sell_lots - instead_of.lots, sell_cost - instead_of.cost
     market = position.market
-    _check_size(market, price, lots)
+    check_size(market, price, lots)
     cost = order_cost(position, sign, price, lots)
     if sign > 0:
         buy_lots, buy_cost = buy_lots + lots, buy_cost + cost

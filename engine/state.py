@@ -25,8 +25,9 @@ class ShardState:
     """Accounts, markets and money of one shard.
 
     `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order;
-    `fee_shares` is what of this command's trading fees goes to the funds, by market. `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to
-    settlement, net; `external` is minus what came in from outside, net.
+    `fee_shares` is what of this command's trading fees goes to the funds, by market. `open_residuals` counts
+    questions that settlement has not answered. `transit` is what was ever sent to settlement, net; `external` is
+    minus what came in from outside, net.
     """
 
     __slots__ = (

@@ -1,0 +1,59 @@
+# Backstop: everything a newcomer needs. `make` alone lists the targets.
+
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+RUN := out/run
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check schemas bench clean
+.SILENT:
+MAKEFLAGS += --no-print-directory
+
+help: ## list the targets
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make .venv with exactly the versions of constraints.txt
+
+run: $(INSTALLED) ## crash a generated market and replay it: who paid, and how much
+	rm -rf $(RUN) && mkdir -p $(RUN)
+	$(BIN)/backstop generate --config deploy/venue.toml --scenario crash --accounts 500 --seed 7 \
+		--out $(RUN)/commands.jsonl.zst
+	$(BIN)/backstop replay $(RUN)/commands.jsonl.zst --config deploy/venue.toml --out $(RUN) \
+		--html --check-every 1000
+
+test: $(INSTALLED) ## run all tests
+	$(BIN)/pytest -n auto
+
+check: $(INSTALLED) ## lint, formatting, types, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m schemas.documents --check
+
+schemas: $(INSTALLED) ## write schemas/json from the message types
+	$(BIN)/python -m schemas.documents
+
+bench: $(INSTALLED) ## measure
+	$(BIN)/python -m tests.bench
+
+clean: ## remove what was built, .venv included
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian's python3 comes without ensurepip; root can fetch it.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Backstop needs Python 3.11 or later; set PYTHON to one (make PYTHON=python3.12 ...)"; exit 1; }
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing python3-venv" && \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; } || \
+		{ echo "$(PYTHON) has no ensurepip; install python3-venv"; exit 1; }
+	[ -x $(BIN)/pip ] || { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	echo "installing the versions of constraints.txt"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation \
+		--editable '.[dev]'
+	touch $@

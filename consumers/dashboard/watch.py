@@ -1,0 +1,309 @@
+"""Collects what the page shows from the stream of commands and events, in memory that does not grow with the run.
+
+It grows with the number of positions and open liquidations, as the venue itself does. Everything else is bounded
+by the constants below, and what they cut is counted and said on the page.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from msgspec import Struct
+
+from consumers.dashboard.cases import Case, Largest
+from consumers.dashboard.page import render_page
+from consumers.dashboard.timeline import Bars, Line
+from consumers.dead_letters import DeadLetter
+from consumers.exact import ZERO, minus, plus, times
+from consumers.replay.tally import Tally
+from schemas import events as wire
+from schemas.commands import Command, PriceMark
+from schemas.config import VenueConfig
+from schemas.events import Event
+
+MARKERS_MAX: Final = 1_500
+ADL_ROWS_MAX: Final = 100
+DEAD_LETTER_ROWS_MAX: Final = 50
+OPEN_CASES_MAX: Final = 20_000
+_EXCERPT_CHARACTERS: Final = 200
+
+
+class DeadLetterRow(Struct, frozen=True):
+    """A dead letter as the page shows it: the beginning of its line only."""
+
+    place: str
+    code: str
+    reason: str
+    excerpt: str
+
+
+class MarketWatch:
+    """One market over time."""
+
+    def __init__(self, name: str, *, asset: str, fund: str, multiplier: Decimal) -> None:
+        self.name = name
+        self.asset = asset
+        self.fund = fund
+        self.multiplier = multiplier
+        self.marks = Line()
+        self.longs = Line()
+        self.shorts = Line()
+        self.bars = Bars()
+        self.liquidated_notional = ZERO
+        self.filled_notional = ZERO
+        self.taken_over = 0
+        self.cases: Largest[Case] = Largest(MARKERS_MAX)
+        self.adl_executions: Largest[wire.AdlExecuted] = Largest(ADL_ROWS_MAX)
+        self._positions: dict[str, Decimal] = {}
+        self._sums = {"long": ZERO, "short": ZERO}
+
+    def notional(self, qty: str, price: str) -> Decimal:
+        """What a quantity is worth at a price, in the settlement asset."""
+        return times(times(Decimal(qty), Decimal(price)), self.multiplier)
+
+    def position(self, account: str, side: str, qty: Decimal) -> None:
+        """Follow the users' open interest."""
+        before = self._positions.pop(account, ZERO)
+        if before:
+            held = "long" if before > 0 else "short"
+            self._sums[held] = minus(self._sums[held], abs(before))
+        if qty:
+            self._positions[account] = qty if side == "long" else -qty
+            self._sums[side] = plus(self._sums[side], qty)
+
+    def draw_open_interest(self, ts: int) -> None:
+        """Add a point if the open interest has moved."""
+        for line, side in ((self.longs, "long"), (self.shorts, "short")):
+            if line.last != self._sums[side]:
+                line.add(ts, self._sums[side])
+
+
+class FundWatch:
+    """One fund over time."""
+
+    def __init__(self, name: str, *, asset: str, minimum: Decimal) -> None:
+        self.name = name
+        self.asset = asset
+        self.opening = ZERO
+        self.balance = Line()
+        self.reserved = Line()
+        self.minimum = Line()
+        self._opening_minimum = minimum
+
+    def begin(self, ts: int) -> None:
+        """Start the lines where event time starts: genesis itself has none."""
+        self.balance.add(ts, self.opening)
+        self.reserved.add(ts, ZERO)
+        self.minimum.add(ts, self._opening_minimum)
+
+
+class Dashboard:
+    """Watches a run and renders its page."""
+
+    def __init__(self, config: VenueConfig) -> None:
+        self.markets: dict[str, MarketWatch] = {}
+        for name, market in config.markets.items():
+            self.markets[name] = MarketWatch(
+                name,
+                asset=config.shards[market.shard].asset,
+                fund=market.fund,
+                multiplier=Decimal(market.multiplier),
+            )
+        self.funds = {
+            name: FundWatch(name, asset=fund.asset, minimum=Decimal(fund.minimum))
+            for name, fund in config.funds.items()
+        }
+        self.dead_letters: list[DeadLetterRow] = []
+        self._now = 0
+        self._began: int | None = None
+        self._moved: set[str] = set()
+        self._open: dict[str, Case] = {}
+        self._finished: list[Case] = []
+        self._budgets: dict[str, tuple[str, Decimal]] = {}
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            wire.PositionUpdated: self._position,
+            wire.LiquidationStarted: self._started,
+            wire.LiquidationSettled: self._settled,
+            wire.LiquidationResidual: self._residual,
+            wire.TakeoverApproved: self._takeover_approved,
+            wire.TakeoverFilled: self._takeover_filled,
+            wire.TakeoverExhausted: self._takeover_exhausted,
+            wire.TakeoverClosed: self._takeover_closed,
+            wire.AdlTriggered: self._adl_triggered,
+            wire.AdlExecuted: self._adl_executed,
+            wire.LiquidationUncovered: self._uncovered,
+            wire.LiquidationClosed: self._closed,
+            wire.FundCredited: self._fund_moved,
+            wire.FundDebited: self._fund_moved,
+            wire.FundUpdated: self._fund_updated,
+        }
+
+    def genesis(self, events: list[Event]) -> None:
+        """See the events before the first command."""
+        for event in events:
+            if isinstance(event, wire.FundCredited | wire.FundDebited):
+                self.funds[event.fund].opening = Decimal(event.balance)
+
+    def applied(self, command: Command, events: list[Event]) -> None:
+        """See a command and what came of it."""
+        self._now = max(self._now, command.ts)
+        if self._began is None:
+            self._began = self._now
+            for fund in self.funds.values():
+                fund.begin(self._now)
+        if isinstance(command, PriceMark) and not any(isinstance(event, wire.PriceRejected) for event in events):
+            market = self.markets.get(command.market)
+            if market is not None:
+                market.marks.add(self._now, Decimal(command.price))
+        for event in events:
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                handler(event)
+        if self._moved:
+            for name in sorted(self._moved):
+                self.markets[name].draw_open_interest(self._now)
+            self._moved.clear()
+        if self._finished:
+            for case in self._finished:
+                if case.is_finished and case.liquidation_id in self._open:
+                    self._file(case)
+            self._finished.clear()
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """See a line that was no command."""
+        if len(self.dead_letters) < DEAD_LETTER_ROWS_MAX:
+            beginning = letter.line.raw[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "backslashreplace")
+            excerpt = beginning[:_EXCERPT_CHARACTERS] + ("…" if len(beginning) > _EXCERPT_CHARACTERS else "")
+            self.dead_letters.append(DeadLetterRow(letter.line.place, letter.code, letter.reason, excerpt))
+
+    def render(self, report: Mapping[str, Any], tally: Tally) -> bytes:
+        """The page, once the run is over."""
+        for case in list(self._open.values()):
+            self._file(case)
+        for market in self.markets.values():
+            market.bars.fit(self._began or 0, self._now)
+        return render_page(
+            report=report, tally=tally, markets=self.markets, funds=self.funds, dead_letters=self.dead_letters
+        )
+
+    def _file(self, case: Case) -> None:
+        market = self.markets[case.market]
+        market.cases.add(case.notional, case)
+        self._open.pop(case.liquidation_id, None)
+
+    def _position(self, event: wire.PositionUpdated) -> None:
+        self.markets[event.market].position(event.account, event.side, Decimal(event.qty))
+        self._moved.add(event.market)
+
+    def _started(self, event: wire.LiquidationStarted) -> None:
+        market = self.markets[event.market]
+        notional = market.notional(event.qty, event.mark_price)
+        market.liquidated_notional = plus(market.liquidated_notional, notional)
+        market.bars.add(self._now, event.side, notional)
+        if len(self._open) >= OPEN_CASES_MAX:
+            self._file(next(iter(self._open.values())))
+        self._open[event.liquidation_id] = Case(
+            liquidation_id=event.liquidation_id,
+            market=event.market,
+            account=event.account,
+            side=event.side,
+            ts=self._now,
+            qty=Decimal(event.qty),
+            mark_price=event.mark_price,
+            notional=notional,
+            equity=event.equity,
+            maintenance_margin=event.maintenance_margin,
+            bankruptcy_price=event.bankruptcy_price,
+        )
+
+    def _settled(self, event: wire.LiquidationSettled) -> None:
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.filled_qty = plus(case.filled_qty, Decimal(event.filled_qty))
+            case.average_price = event.average_price
+            market = self.markets[event.market]
+            market.filled_notional = plus(market.filled_notional, market.notional(event.filled_qty, case.mark_price))
+            case.surplus = plus(case.surplus, Decimal(event.surplus))
+            case.is_settled = True
+            self._finished.append(case)
+
+    def _residual(self, event: wire.LiquidationResidual) -> None:
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.residual_qty = Decimal(event.qty)
+            case.expected_loss = Decimal(event.expected_loss)
+            case.owes_answer = True
+
+    def _takeover_approved(self, event: wire.TakeoverApproved) -> None:
+        self._reserve(event.liquidation_id, event.fund, Decimal(event.loss_budget))
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            self.markets[case.market].taken_over += case.fund is None
+            case.fund = event.fund
+            case.owes_answer = False
+            case.is_held = True
+
+    def _takeover_filled(self, event: wire.TakeoverFilled) -> None:
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.takeover_pnl = plus(case.takeover_pnl, Decimal(event.pnl))
+        if (budget := self._budgets.get(event.liquidation_id)) is not None:
+            fund, left = budget
+            self._reserve(event.liquidation_id, fund, max(ZERO, plus(left, Decimal(event.pnl))))
+
+    def _takeover_exhausted(self, event: wire.TakeoverExhausted) -> None:
+        self._release(event.liquidation_id)
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.owes_answer = True
+
+    def _takeover_closed(self, event: wire.TakeoverClosed) -> None:
+        self._release(event.liquidation_id)
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.is_held = False
+            self._finished.append(case)
+
+    def _adl_triggered(self, event: wire.AdlTriggered) -> None:
+        self._release(event.liquidation_id)
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.owes_answer = False
+            case.is_held = True
+
+    def _adl_executed(self, event: wire.AdlExecuted) -> None:
+        market = self.markets[event.market]
+        qty = Decimal(event.qty)
+        market.bars.add(self._now, "deleveraged", qty)
+        market.bars.add(self._now, "counterparties", Decimal(1))
+        market.adl_executions.add(qty, event)
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.adl_qty = plus(case.adl_qty, qty)
+            case.adl_counterparties += 1
+            case.reached_last_resort |= event.rank == 0
+
+    def _uncovered(self, event: wire.LiquidationUncovered) -> None:
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.reached_last_resort = True
+
+    def _closed(self, event: wire.LiquidationClosed) -> None:
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            case.socialised = Decimal(event.socialised)
+            case.deficit = Decimal(event.deficit)
+            case.is_held = case.owes_answer = False
+            self._finished.append(case)
+
+    def _fund_moved(self, event: wire.FundCredited | wire.FundDebited) -> None:
+        self.funds[event.fund].balance.add(self._now, Decimal(event.balance))
+
+    def _fund_updated(self, event: wire.FundUpdated) -> None:
+        self.funds[event.fund].minimum.add(self._now, Decimal(event.minimum))
+
+    def _reserve(self, liquidation_id: str, fund: str, budget: Decimal) -> None:
+        """Follow what the fund may still lose on a takeover: a loss uses the budget up."""
+        _, before = self._budgets.get(liquidation_id, (fund, ZERO))
+        self._budgets[liquidation_id] = (fund, budget)
+        self._draw_reserved(fund, minus(budget, before))
+
+    def _release(self, liquidation_id: str) -> None:
+        if (reserved := self._budgets.pop(liquidation_id, None)) is not None:
+            fund, budget = reserved
+            self._draw_reserved(fund, minus(ZERO, budget))
+
+    def _draw_reserved(self, fund: str, change: Decimal) -> None:
+        if change:
+            line = self.funds[fund].reserved
+            line.add(self._now, plus(line.last or ZERO, change))

@@ -1,0 +1,29 @@
+"""How a run ended, if not by reaching the end of its log with everything in order."""
+
+import signal
+from typing import Final
+
+from msgspec import Struct
+
+FAILED: Final = 1
+REFUSED: Final = 2
+SIGNALLED: Final = 128
+
+
+class Stop(Struct, frozen=True):
+    """Why a run did not simply finish. `code` is stable, `reason` one line; `complete` if all input was applied."""
+
+    code: str
+    reason: str
+    exit_code: int
+    complete: bool = False
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Whether a command was left half applied, so that the state means nothing any more."""
+        return self.code == "failed"
+
+    @classmethod
+    def by_signal(cls, number: int, progress: str) -> "Stop":
+        name = signal.Signals(number).name
+        return cls("interrupted", f"interrupted by {name} {progress}", SIGNALLED + number)

@@ -1,0 +1,208 @@
+"""What a run came to, for a person at a terminal: tables on stdout."""
+
+import os
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from consumers.command_log import display_name
+from consumers.exact import ZERO, minus, percentage
+from consumers.moments import moment
+from consumers.replay import outputs as names
+from consumers.replay.outputs import Outputs
+from consumers.replay.tally import FundFlows, MarketTally, Tally
+from schemas.config import VenueConfig
+
+_WIDTH_UNBOUND: Final = 160
+"""Lines of a summary that goes to a file or a pipe may be this long."""
+
+
+def print_summary(
+    report: Mapping[str, Any],
+    tally: Tally,
+    config: VenueConfig,
+    outputs: Outputs,
+    *,
+    seconds: float,
+    html: bool,
+) -> None:
+    """Print the summary. A reader of stdout that has gone away (`| head`) is no failure: the files are written."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_UNBOUND, highlight=False)
+    sections = [_overview(report, tally, seconds), _funds(report, tally, config)]
+    if any(flows.causes for flows in tally.funds.values()):
+        sections.append(_movements(tally))
+    if any(market.liquidations for market in tally.markets.values()):
+        sections.append(_liquidations(tally, config))
+    if any(market.adl_triggered for market in tally.markets.values()):
+        sections.append(_adl(tally, config))
+    sections.append(_files(report, outputs, html=html))
+    with console.capture() as capture:
+        for table in sections:
+            console.print(table)
+    try:
+        click.echo(capture.get(), nl=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
+
+
+def grouped(value: Decimal | int | str) -> str:
+    """A number with thousands set apart, all its places kept."""
+    return format(Decimal(value), ",f")
+
+
+def _pairs(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table
+
+
+def _grid(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def _codes(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{code} {count:,}" for code, count in sorted(counts.items(), key=lambda pair: -pair[1]))
+    return f" ({shown})" if shown else ""
+
+
+def _overview(report: Mapping[str, Any], tally: Tally, seconds: float) -> Table:
+    counts = report["counts"]
+    table = _pairs("Run" if report["complete"] else "Run (incomplete)")
+    if "stopped" in report:
+        table.add_row("stopped", escape(report["stopped"]["reason"]))
+    rate = counts["commands"] / seconds if seconds else 0.0
+    table.add_row("commands", f"{counts['commands']:,} in {seconds:,.1f} s, {rate:,.0f}/s")
+    table.add_row("event time", f"{moment(tally.first_ts)} to {moment(tally.last_ts)} UTC")
+    table.add_row("events", f"{counts['events']:,}")
+    table.add_row("trades", f"{counts['trades']:,}")
+    table.add_row("rejected", f"{counts['rejected']:,}{_codes(counts['reject_codes'])}")
+    table.add_row("dead letters", f"{counts['dead_letters']:,}{_codes(counts['dead_letter_codes'])}")
+    return table
+
+
+def _funds(report: Mapping[str, Any], tally: Tally, config: VenueConfig) -> Table:
+    table = _grid("Funds", "fund", "asset", "opening", "balance", "reserved", "minimum", "lowest")
+    stated = report.get("funds", {})
+    for name in sorted({*stated, *tally.funds, *config.funds}):
+        said = stated.get(name, {})
+        flows = tally.funds.get(name, FundFlows())
+        table.add_row(
+            name,
+            config.funds[name].asset if name in config.funds else str(said.get("asset", "")),
+            grouped(flows.opening),
+            grouped(str(said.get("balance", flows.balance))),
+            _stated(said, "reserved"),
+            _stated(said, "minimum"),
+            grouped(flows.lowest if flows.lowest is not None else ZERO),
+        )
+    return table
+
+
+def _movements(tally: Tally) -> Table:
+    table = _grid("What moved the funds", "fund", "cause", "credited", "debited", "net")
+    for name, flows in sorted(tally.funds.items()):
+        for cause in flows.causes:
+            credited, debited = flows.credited.get(cause, ZERO), flows.debited.get(cause, ZERO)
+            table.add_row(name, cause, grouped(credited), grouped(debited), grouped(minus(credited, debited)))
+    return table
+
+
+def _stated(said: Mapping[str, Any], name: str) -> str:
+    return grouped(str(said[name])) if name in said else "-"
+
+
+def _asset(config: VenueConfig, market: str) -> str:
+    settings = config.markets.get(market)
+    return config.shards[settings.shard].asset if settings is not None else ""
+
+
+def _liquidations(tally: Tally, config: VenueConfig) -> Table:
+    table = _grid(
+        "Liquidations",
+        "market",
+        "asset",
+        "number",
+        "quantity",
+        "filled in the book",
+        "residuals",
+        "surplus",
+        "fees",
+        "takeovers closed",
+        "takeover PnL",
+        "worst takeover",
+    )
+    for name, market in sorted(tally.markets.items()):
+        table.add_row(
+            name,
+            _asset(config, name),
+            f"{market.liquidations:,}",
+            grouped(market.liquidated_qty),
+            percentage(market.filled_qty, market.liquidated_qty),
+            f"{market.residuals:,}",
+            grouped(market.surplus),
+            grouped(market.fees),
+            f"{market.takeovers:,}",
+            grouped(market.takeover_pnl),
+            _worst(market),
+        )
+    return table
+
+
+def _worst(market: MarketTally) -> str:
+    if not market.worst_takeover_id:
+        return "-"
+    return f"{grouped(market.worst_takeover)}\n({market.worst_takeover_id})"
+
+
+def _adl(tally: Tally, config: VenueConfig) -> Table:
+    table = _grid(
+        "Auto-deleveraging",
+        "market",
+        "asset",
+        "triggered",
+        "executions",
+        "quantity",
+        "needed",
+        "taken",
+        "taken / needed",
+        "socialised",
+        "deficit",
+    )
+    for name, market in sorted(tally.markets.items()):
+        if market.adl_triggered:
+            table.add_row(
+                name,
+                _asset(config, name),
+                f"{market.adl_triggered:,}",
+                f"{market.adl_executions:,}",
+                grouped(market.adl_qty),
+                grouped(market.adl_needed),
+                grouped(market.adl_taken),
+                percentage(market.adl_taken, market.adl_needed),
+                grouped(market.socialised),
+                grouped(market.deficit),
+            )
+    return table
+
+
+def _files(report: Mapping[str, Any], outputs: Outputs, *, html: bool) -> Table:
+    table = _pairs("Proof and files")
+    for asset, residual in report.get("conservation", {}).items():
+        fine = not str(residual).strip("-0.")
+        table.add_row("conservation", f"{asset}: {'holds, residual' if fine else 'BROKEN, residual'} {residual}")
+    table.add_row("state hash", str(report.get("state_hash", "-")))
+    table.add_row("events SHA-256", report["events_sha256"])
+    for name in (names.EVENTS, names.DEAD_LETTERS, names.REPORT, *((names.PAGE,) if html else ())):
+        table.add_row(name, escape(display_name(outputs.path(name))))
+    return table
