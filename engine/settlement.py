@@ -20,7 +20,7 @@ from engine.purse import Ledger, Purse
 from engine.reject import Refused
 from engine.remembered import Remembered
 from engine.sequence import BrokenStream, Incoming
-from engine.spec import AssetSpec, MarketSpec, VenueSpec, next_boundary
+from engine.spec import AssetSpec, MarketSpec, VenueSpec, last_boundary, next_boundary
 from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
 from schemas.events import (
     AdlTriggered,
@@ -79,8 +79,9 @@ class Settlement:
         }
         self._shard_of_market = spec.shard_of_market
         self.reservations: dict[str, Reservation] = {}
-        self._transfers = Remembered(max(shard.limits.transfer_memory for shard in shards) if shards else 0)
-        self._period_end = 0
+        self._transfers = Remembered(spec.limits.transfer_memory)
+        self._reconciliations_max = spec.limits.reconciliations_per_command
+        self.period_end = 0
         self._claim_handlers: Final[dict[type[Claim], Callable[[_Counterpart, Any], None]]] = {
             LiquidationSettled: self._on_settled,
             LiquidationResidual: self._on_residual,
@@ -133,7 +134,7 @@ class Settlement:
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, each collection in the order in which it is worked through."""
         rows = self.outbox.rows()
-        rows.append(("settlement", self.asset.name, self.treasury.balance, self._period_end))
+        rows.append(("settlement", self.asset.name, self.treasury.balance, self.period_end))
         for shard in self.shards.values():
             rows.append(("counterpart", shard.name, shard.claims.last, shard.decisions, shard.transit.balance))
         for fund in self.funds.values():
@@ -285,7 +286,7 @@ class Settlement:
     def _execute(self, command: FundCommand, transfer_id: str | None) -> None:
         fund = self._find_fund(command.fund)
         amount = self._parse_amount(command.amount)
-        if transfer_id is not None and self._is_known(command, transfer_id, fund):
+        if transfer_id is not None and self._is_known(command, transfer_id, fund, amount):
             return
         if isinstance(command, FundDeposit):
             if amount - self.treasury.balance >= AMOUNT_LIMIT:
@@ -303,9 +304,9 @@ class Settlement:
             fund.minimum = amount
             self._emit_updated(fund)
         if transfer_id is not None:
-            self._transfers.note((transfer_id,), self.outbox.event_time, _transfer_note(command))
+            self._transfers.note((transfer_id,), self.outbox.event_time, _transfer_note(command, amount))
 
-    def _is_known(self, command: FundCommand, transfer_id: str, fund: Fund) -> bool:
+    def _is_known(self, command: FundCommand, transfer_id: str, fund: Fund, amount: int) -> bool:
         """Whether a transfer was applied before; if so it is answered here. Raises Refused on other contents."""
         now = self.outbox.event_time
         noted = self._transfers.recall((transfer_id,), now)
@@ -313,7 +314,7 @@ class Settlement:
             if self._transfers.is_too_old(command.ts, now):
                 raise Refused("too_old", f"ts {command.ts} is too far behind event time to rule out a repetition")
             return False
-        if noted != _transfer_note(command):
+        if noted != _transfer_note(command, amount):
             raise Refused("transfer_mismatch", f"transfer {transfer_id} was applied with other contents")
         self._emit_updated(fund, transfer_id)
         return True
@@ -446,39 +447,50 @@ class Settlement:
 
     def _begin(self, ts: int) -> None:
         self.outbox.begin(ts)
-        if self.outbox.event_time >= self._period_end:
+        if self.outbox.event_time >= self.period_end:
             for fund in self.funds.values():
                 self._reconcile(fund)
-            self._period_end = min((fund.period_end for fund in self.funds.values()), default=AMOUNT_LIMIT)
+            self.period_end = min((fund.period_end for fund in self.funds.values()), default=AMOUNT_LIMIT)
 
     def _reconcile(self, fund: Fund) -> None:
-        """Close every period whose boundary event time has reached; the first input begins the first period."""
+        """Close every period whose boundary event time has reached; the first input begins the first period.
+
+        `limits.reconciliations_per_command` bounds the events; beyond it the last one spans all idle periods.
+        """
         now = self.outbox.event_time
         if not fund.period_end:
             fund.period_start = now
             fund.period_end = next_boundary(now, fund.spec.reconcile_phase)
+        closed = 0
         while now >= fund.period_end:
-            text = self.asset.text
-            self.outbox.emit(
-                FundReconciled(
-                    fund=fund.spec.name,
-                    period_start=fund.period_start,
-                    period_end=fund.period_end,
-                    opening_balance=text(fund.period_opening),
-                    closing_balance=text(fund.purse.balance),
-                    surplus_count=fund.surpluses.count,
-                    surplus_sum=text(fund.surpluses.total),
-                    loss_count=fund.losses.count,
-                    loss_sum=text(fund.losses.total),
-                    adl_count=fund.deleveraged.count,
-                    adl_sum=text(fund.deleveraged.total),
-                )
+            closed += 1
+            if closed == self._reconciliations_max:
+                # After so many boundaries nothing has happened since the first: the last event tells of all of them.
+                fund.period_end = last_boundary(now, fund.spec.reconcile_phase)
+            self._close_period(fund)
+
+    def _close_period(self, fund: Fund) -> None:
+        text = self.asset.text
+        self.outbox.emit(
+            FundReconciled(
+                fund=fund.spec.name,
+                period_start=fund.period_start,
+                period_end=fund.period_end,
+                opening_balance=text(fund.period_opening),
+                closing_balance=text(fund.purse.balance),
+                surplus_count=fund.surpluses.count,
+                surplus_sum=text(fund.surpluses.total),
+                loss_count=fund.losses.count,
+                loss_sum=text(fund.losses.total),
+                adl_count=fund.deleveraged.count,
+                adl_sum=text(fund.deleveraged.total),
             )
-            fund.period_start = fund.period_end
-            fund.period_end = next_boundary(fund.period_start, fund.spec.reconcile_phase)
-            fund.period_opening = fund.purse.balance
-            for tally in (fund.surpluses, fund.losses, fund.deleveraged):
-                tally.clear()
+        )
+        fund.period_start = fund.period_end
+        fund.period_end = next_boundary(fund.period_start, fund.spec.reconcile_phase)
+        fund.period_opening = fund.purse.balance
+        for tally in (fund.surpluses, fund.losses, fund.deleveraged):
+            tally.clear()
 
     def _finish(self) -> list[Event]:
         self.outbox.post(self.ledger, self.asset)
@@ -501,6 +513,9 @@ def _mark_value(market: MarketSpec, claim: LiquidationResidual | TakeoverExhaust
     return market.value(mark, lots)
 
 
-def _transfer_note(command: FundCommand) -> str:
-    to = command.to if isinstance(command, FundTransfer) else ""
-    return f"{type(command).__name__} {command.fund} {to} {command.amount}"
+def _transfer_note(command: FundCommand, amount: int) -> str:
+    """What a repetition of a transfer must agree with."""
+    detail = command.to if isinstance(command, FundTransfer) else ""
+    if isinstance(command, FundDeposit):
+        detail = command.kind
+    return f"{type(command).__name__} {command.fund} {detail} {amount}"

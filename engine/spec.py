@@ -43,6 +43,7 @@ class LimitsSpec(NamedTuple):
     liquidations_per_command: int
     max_open_residuals: int
     max_price_levels: int
+    reconciliations_per_command: int
     closed_order_memory: int
     transfer_memory: int
 
@@ -144,6 +145,7 @@ class ShardSpec(NamedTuple):
 class VenueSpec(NamedTuple):
     """The whole venue in integers."""
 
+    limits: LimitsSpec
     assets: dict[str, AssetSpec]
     funds: dict[str, FundSpec]
     shards: dict[str, ShardSpec]
@@ -158,6 +160,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.liquidations_per_command,
         config.limits.max_open_residuals,
         config.limits.max_price_levels,
+        config.limits.reconciliations_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
     )
@@ -178,7 +181,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         shard_of_market[name] = shard.name
     if not shard_of_market:
         raise ConfigError("markets: expected at least one")
-    return VenueSpec(assets, funds, shards, shard_of_market)
+    return VenueSpec(limits, assets, funds, shards, shard_of_market)
 
 
 def duration(text: str) -> int:
@@ -186,9 +189,14 @@ def duration(text: str) -> int:
     return int(text[:-1]) * _DURATION_UNITS[text[-1]]
 
 
+def last_boundary(now: int, phase: int) -> int:
+    """The last time up to and including `now` that lies `phase` µs after a midnight UTC."""
+    return now - (now - phase) % DAY
+
+
 def next_boundary(now: int, phase: int) -> int:
     """The first time after `now` that lies `phase` µs after a midnight UTC."""
-    return now + DAY - (now - phase) % DAY
+    return last_boundary(now, phase) + DAY
 
 
 def _known(where: str, name: str, table: dict[str, T]) -> T:

@@ -44,6 +44,7 @@ class Venue:
         # What names no market, shard or fund that exists is answered by the first machine there is.
         self._first_shard = next(iter(self.shards.values()))
         self._first_settlement = next(iter(self.settlements.values()))
+        self._period_end = 0
         # Every other command names its market.
         self._routes: dict[type, Callable[[Any], list[Event]]] = {
             ClockTick: self._to_all,
@@ -62,7 +63,8 @@ class Venue:
 
     def apply(self, command: Command) -> list[Event]:
         """Apply one outside command and everything that follows from it; all events in order of emission."""
-        events = self._routes.get(type(command), self._by_market)(command)
+        events = self._pass_time(command.ts) if command.ts >= self._period_end else []
+        events.extend(self._routes.get(type(command), self._by_market)(command))
         for event in events:  # grows while it is walked
             receive = self._receivers.get(type(event))
             if receive is not None:
@@ -113,6 +115,18 @@ class Venue:
 
     def _machines(self) -> list[Shard | Settlement]:
         return [*self.shards.values(), *self.settlements.values()]
+
+    def _pass_time(self, ts: int) -> list[Event]:
+        """Let settlement see the end of a reconciliation period also when no claim tells it the time."""
+        tick = ClockTick(ts=ts)
+        events = [
+            event
+            for settlement in self.settlements.values()
+            if ts >= settlement.period_end
+            for event in settlement.apply(tick)
+        ]
+        self._period_end = min(settlement.period_end for settlement in self.settlements.values())
+        return events
 
     def _to_all(self, command: ClockTick) -> list[Event]:
         return [event for machine in self._machines() for event in machine.apply(command)]

@@ -48,7 +48,7 @@ def test_the_residual_closes_at_the_bankruptcy_price_and_the_fund_keeps_its_bala
 
 
 def test_score_is_profit_ratio_times_leverage_for_winners() -> None:
-    # short from 10,500 at the mark 9,000: profit 1,500 ÷ 10,500; at 10x margin 1,050: equity 2,550, leverage 9,000 ÷ 2,550.
+    # short from 10,500 at the mark 9,000: profit 1,500 ÷ 10,500; margin 1,050, so equity 2,550 and leverage 9,000 ÷ 2,550.
     stage = crowd()
     stage.deposit("alice", "500")
     stage.open_position("alice", "buy", "1", "10500", "21", against="bob")
@@ -116,9 +116,9 @@ def test_a_loser_whose_margin_carries_the_price_gives_all_that_is_needed() -> No
     assert stage.position("carl")["margin"] == "6900.000000"
 
 
-def inventory_against_a_thin_short() -> Stage:
+def inventory_against_a_thin_short(**settings: str) -> Stage:
     """The fund (301) holds alice's 1 long at 10,000; erin alone is short 1, from 9,700 with a margin of 97."""
-    stage = crowd(opening="301")
+    stage = crowd(opening="301", **settings)
     stage.deposit("alice", "500")
     stage.open_position("alice", "buy", "1", "10500", "21", against="bob")
     stage.mark("10040")  # taken over with budget 0
@@ -161,7 +161,7 @@ def test_who_is_at_maintenance_margin_already_is_passed_over() -> None:
 
 
 def test_when_the_mark_is_worse_for_the_counterparty_it_closes_at_the_mark_and_the_fund_gains() -> None:
-    # alice is long, bankruptcy price 10,000, liquidated at 10,050 and taken over with budget 0; too old after 10 minutes.
+    # alice is long, bankrupt at 10,000, liquidated at 10,040 and taken over with budget 0; too old after 10 minutes.
     stage = crowd(fund='takeover_max_age = "10m"')
     stage.deposit("alice", "500")
     stage.open_position("alice", "buy", "1", "10500", "21", against="bob")

@@ -124,7 +124,7 @@ def test_what_fills_above_bankruptcy_is_surplus_and_goes_to_the_fund() -> None:
     assert stage.account("alice")["wallet"] == "0.000000"
 
 
-def test_a_partly_filled_liquidation_settles_the_fills_and_passes_the_rest_on_at_its_share_of_bankruptcy_value() -> None:
+def test_a_partly_filled_liquidation_passes_the_rest_on_at_its_share_of_bankruptcy_value() -> None:
     # 0.4 fills at 10,100: 4,040 against a share of 4,000. The other 0.6 leave at 6,000.
     stage = long_at_10500(opening="1000")
     stage.buy("carl", "0.4", "10100")
