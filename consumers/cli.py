@@ -1,5 +1,6 @@
 """The `backstop` command. Every failure that a user can cause is one line on stderr and exit code 2."""
 
+import signal
 from importlib import metadata
 from typing import Any
 
@@ -25,6 +26,9 @@ class OneLineGroup(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise _one_line(error) from None
+        except KeyboardInterrupt:
+            click.echo("Error: interrupted by SIGINT", err=True)
+            ctx.exit(128 + signal.SIGINT)
 
 
 def _one_line(error: click.UsageError) -> UsageFailure:

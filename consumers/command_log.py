@@ -16,6 +16,7 @@ import zstandard
 from msgspec import Struct
 
 from consumers.errors import UsageFailure
+from consumers.printable import display_name
 
 RAW_BYTES_MAX: Final = 16 * 1024 * 1024
 """What is kept of one line. Of a longer one, length and SHA-256 stand for the rest."""
@@ -61,12 +62,12 @@ class Line(Struct, frozen=True, gc=False):
 
 
 class LogFile(Struct):
-    """What has been read of one file so far; `bytes` and `sha256` are of the file as it is stored."""
+    """What has been read of one file so far, as it is stored; `sha256` is known once it was read to its end."""
 
     file: str
     bytes: int = 0
     lines: int = 0
-    sha256: str = hashlib.sha256().hexdigest()
+    sha256: str | None = None
 
 
 class Decompressor(Protocol):
@@ -126,11 +127,6 @@ class CommandLog:
                 raise LogUnreadable(f"{_place(file)}: cannot be read: {error.strerror}") from None
 
 
-def display_name(path: Path) -> str:
-    """A path as text that can be printed and encoded, whatever bytes its name is made of."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
-
-
 def _size(path: Path) -> int | None:
     """The size of a regular file; None for a pipe. Opening a pipe twice would lose data, so it is not tried."""
     name = display_name(path)
@@ -165,6 +161,8 @@ def _plain_bytes(path: Path, file: LogFile, stored: FileIO) -> Iterator[bytes]:
         piece = buffered.read1(size)
         digest.update(piece)
         file.bytes += len(piece)
+        if not piece:
+            file.sha256 = digest.hexdigest()
         return piece
 
     magic = buffered.peek(8)
@@ -183,12 +181,9 @@ def _plain_bytes(path: Path, file: LogFile, stored: FileIO) -> Iterator[bytes]:
                 found = "is empty" if not magic else "does not begin as such"
                 raise LogUnreadable(f"{file.file}: expected {name} data, as the name ends in {ending}; it {found}")
         content = iter(lambda: read(_SLICE_BYTES), b"")
-    try:
-        for piece in content:
-            for start in range(0, len(piece), _SLICE_BYTES):
-                yield piece[start : start + _SLICE_BYTES]
-    finally:
-        file.sha256 = digest.hexdigest()
+    for piece in content:
+        for start in range(0, len(piece), _SLICE_BYTES):
+            yield piece[start : start + _SLICE_BYTES]
 
 
 def _decompress(

@@ -111,8 +111,9 @@ class Grid:
 
     def parse(self, text: str) -> int | None:
         """How many steps the text is, or None when it lies off the grid."""
-        if text in self._parsed:
-            return self._parsed[text]
+        known = self._parsed.get(text)
+        if known is not None:
+            return known
         value = scaled(text, self.places)
         steps = None if value is None or value % self.step else value // self.step
         if len(self._parsed) >= _CACHE_ENTRIES_MAX:

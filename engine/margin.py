@@ -124,12 +124,11 @@ def order_cost(position: Position, sign: int, price: int, lots: int) -> int:
     """What an order that increases a position needs: initial margin, the dearer fee and the open loss."""
     market = position.market
     spec = market.spec
-    value = spec.value(price, lots)
-    return (
-        initial_margin(value, position.leverage)
-        + fee(value, max(spec.taker_fee, spec.maker_fee, 0))
-        + open_loss(value, spec.value(market.mark, lots), sign)
-    )
+    per_tick = lots * spec.lot_value
+    value = price * per_tick
+    cost = divide_up(value * RATE, position.leverage) + divide_up(value * spec.dearer_fee, RATE)
+    loss = (price - market.mark) * per_tick * sign
+    return cost + loss if loss > 0 else cost
 
 
 def leverage_fits(position: Position, leverage: int, buy_lots: int, sell_lots: int) -> bool:

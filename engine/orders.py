@@ -244,19 +244,21 @@ def _match_and_rest(
     post_only: bool,
 ) -> None:
     market = position.market
-    taker = Taker(position.account.name, order_id, position, stp)
-    taken = take(state, market, taker, sign, limit, lots)
-    left = lots - taken.lots
-    if not left:
-        close_order_id(state, position, order_id)
-        return
-    if taken.stop:
-        _end(state, position, order_id, left, taken.stop)
-    elif limit is None or not rests:
+    left = lots
+    if limit is None or market.book.would_take(sign, limit):
+        taken = take(state, market, Taker(position.account.name, order_id, position, stp), sign, limit, lots)
+        left = lots - taken.lots
+        if not left:
+            close_order_id(state, position, order_id)
+            return
+        if taken.stop:
+            _end(state, position, order_id, left, taken.stop)
+            return
+        if limit is not None and not reduce_only:
+            cost = order_cost(position, sign, limit, left)
+    if limit is None or not rests:
         _end(state, position, order_id, left, "ioc")
     else:
-        if taken.lots and not reduce_only:
-            cost = order_cost(position, sign, limit, left)
         order = Order(
             position, order_id, sign, limit, left, cost, reduce_only=reduce_only, post_only=post_only, stp=stp
         )

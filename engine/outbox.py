@@ -42,9 +42,9 @@ class Outbox:
 
     def post(self, ledger: Ledger, asset: AssetSpec) -> None:
         """Emit the money that the command moved as one posting, if it moved any."""
-        lines = ledger.take_lines()
-        if lines:
-            self.emit(LedgerPosted(posting_id=f"{self.stream}/{self.cause}", asset=asset.name, lines=lines))
+        if ledger.lines:
+            posting_id = f"{self.stream}/{self.cause}"
+            self.emit(LedgerPosted(posting_id=posting_id, asset=asset.name, lines=ledger.take_lines()))
 
     def take(self) -> list[Event]:
         """The events queued since the last call."""

@@ -23,11 +23,11 @@ class Purse:
 class Ledger:
     """Moves money between purses of one asset and keeps the lines of the current command."""
 
-    __slots__ = ("_asset", "_lines")
+    __slots__ = ("_asset", "lines")
 
     def __init__(self, asset: AssetSpec) -> None:
         self._asset = asset
-        self._lines: list[tuple[Purse, Purse, int, str]] = []
+        self.lines: list[tuple[Purse, Purse, int, str]] = []
 
     def move(self, debit: Purse, credit: Purse, amount: int, cause_kind: str) -> None:
         """Move `amount` units from `debit` to `credit`; a negative amount moves back, nothing moves nothing."""
@@ -37,13 +37,11 @@ class Ledger:
             return
         debit.balance -= amount
         credit.balance += amount
-        self._lines.append((debit, credit, amount, cause_kind))
+        self.lines.append((debit, credit, amount, cause_kind))
 
     def take_lines(self) -> list[LedgerLine]:
         """The lines since the last call, in the order in which the money moved."""
-        if not self._lines:
-            return []
         text = self._asset.text
-        lines = [LedgerLine(debit.name, credit.name, text(amount), kind) for debit, credit, amount, kind in self._lines]
-        self._lines.clear()
+        lines = [LedgerLine(debit.name, credit.name, text(amount), kind) for debit, credit, amount, kind in self.lines]
+        self.lines.clear()
         return lines

@@ -78,6 +78,7 @@ class MarketSpec:
 
     __slots__ = (
         "asset",
+        "dearer_fee",
         "default_leverage",
         "deficit_hold",
         "fund",
@@ -107,6 +108,7 @@ class MarketSpec:
             raise ConfigError(
                 f"{where}: expected maker_fee + taker_fee >= 0, got {config.maker_fee} and {config.taker_fee}"
             )
+        self.dearer_fee = max(self.maker_fee, self.taker_fee, 0)
         self.fund_fee_share = _rate(f"{where}.fund_fee_share", config.fund_fee_share)
         if self.fund_fee_share > RATE:
             raise ConfigError(f"{where}.fund_fee_share: expected at most 1, got {config.fund_fee_share}")

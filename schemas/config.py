@@ -52,6 +52,7 @@ class LimitsConfig(_Table, frozen=True):
     liquidations_per_command: Count = 200
     max_open_residuals: Count = 10_000
     max_price_levels: Count = 100_000
+    reconciliations_per_command: Count = 400
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
 

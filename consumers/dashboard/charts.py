@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consumers.dashboard.cases import OUTCOMES, Case, Outcome
 from consumers.dashboard.numbers import amount
-from consumers.dashboard.timeline import Bars, Line, Point
+from consumers.dashboard.timeline import Bars, Point
 from consumers.exact import text
 from consumers.moments import SECOND, calendar
 
@@ -21,7 +21,7 @@ _GAP_PIXELS: Final = 44
 """Between rows: holds the title and the legend of the row below."""
 
 _MARGIN_PIXELS: Final = {"l": 84, "r": 16, "t": 64, "b": 44}
-_MARKER_SIZES: Final = (7.0, 26.0)
+_MARKER_SIZES: Final = (6.0, 24.0)
 
 
 class _Figure:
@@ -226,7 +226,7 @@ def _draw_fund(figure: _Figure, fund: "FundWatch") -> None:
         line={"color": "@fund", "width": 1.6, "shape": "hv"},
         hovertemplate="%{y:,}<extra>balance</extra>",
     )
-    if fund.reserved.seen > 1:
+    if any(value for _, value in fund.reserved.points()):
         figure.add(
             "fund",
             fund.reserved.points(),
@@ -239,19 +239,12 @@ def _draw_fund(figure: _Figure, fund: "FundWatch") -> None:
         )
     figure.add(
         "fund",
-        _held(fund.minimum, fund.balance),
+        fund.minimum.points(),
         **step,
         name="fund minimum",
         line={"color": "@adl", "width": 1, "dash": "dash", "shape": "hv"},
         hovertemplate="%{y:,}<extra>minimum</extra>",
     )
-
-
-def _held(line: Line, until: Line) -> list[Point]:
-    """A line that goes on at its last value to where another one ends."""
-    points = line.points()
-    end = until.points()[-1][0]
-    return [*points, (max(end, points[-1][0]), points[-1][1])]
 
 
 def _draw_liquidated(figure: _Figure, market: "MarketWatch") -> None:

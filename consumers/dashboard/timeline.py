@@ -49,6 +49,11 @@ class Line:
         buckets.append((point, point, point))
         self._in_last = 1
 
+    def hold(self, ts: int) -> None:
+        """Let a line that has begun go on at its last value to where the run ends."""
+        if self._buckets and self._buckets[-1][2][0] < ts:
+            self.add(ts, self._buckets[-1][2][1])
+
     @property
     def last(self) -> Decimal | None:
         return self._buckets[-1][2][1] if self._buckets else None

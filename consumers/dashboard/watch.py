@@ -21,7 +21,7 @@ from schemas.commands import Command, PriceMark
 from schemas.config import VenueConfig
 from schemas.events import Event
 
-MARKERS_MAX: Final = 1_500
+MARKERS_MAX: Final = 600
 ADL_ROWS_MAX: Final = 100
 DEAD_LETTER_ROWS_MAX: Final = 50
 OPEN_CASES_MAX: Final = 20_000
@@ -182,6 +182,11 @@ class Dashboard:
             self._file(case)
         for market in self.markets.values():
             market.bars.fit(self._began or 0, self._now)
+            for line in (market.longs, market.shorts):
+                line.hold(self._now)
+        for fund in self.funds.values():
+            for line in (fund.balance, fund.reserved, fund.minimum):
+                line.hold(self._now)
         return render_page(
             report=report, tally=tally, markets=self.markets, funds=self.funds, dead_letters=self.dead_letters
         )

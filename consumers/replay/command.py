@@ -7,9 +7,10 @@ import click
 import structlog
 import uvloop
 
-from consumers.command_log import CommandLog, display_name
+from consumers.command_log import CommandLog
 from consumers.dashboard import Dashboard
 from consumers.errors import UsageFailure
+from consumers.printable import display_name, printable
 from consumers.replay.outcome import Stop
 from consumers.replay.outputs import Outputs
 from consumers.replay.progress import ReplayProgress
@@ -23,7 +24,7 @@ from schemas.config import ConfigError, VenueConfig, load_config
 log = structlog.get_logger()
 
 
-@click.command()
+@click.command(short_help="Replay command logs: events, who paid, and a report.")
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--config", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The venue, in TOML.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where the outputs go.")
@@ -67,7 +68,7 @@ def replay(
     log.info("replay.ended", stopped=None if stop is None else stop.code, seconds=progress.seconds)
     print_summary(report, tally, settings, outputs, seconds=progress.seconds, html=html)
     if stop is not None:
-        click.echo(f"Error: {stop.reason}", err=True)
+        click.echo(f"Error: {printable(stop.reason)}", err=True)
         click.get_current_context().exit(stop.exit_code)
 
 
@@ -83,7 +84,7 @@ def _open_venue(path: Path) -> tuple[VenueConfig, Venue]:
 
 
 def _unusable(reason: object) -> UsageFailure:
-    return UsageFailure(" ".join(str(reason).split()))
+    return UsageFailure(printable(str(reason)))
 
 
 def _what_it_says(venue: Venue, stop: Stop | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ SIGNALLED: Final = 128
 
 
 class Stop(Struct, frozen=True):
-    """Why a run did not simply finish. `code` is stable, `reason` one line; `complete` if all input was applied."""
+    """Why a run did not simply finish. `code` is stable, `reason` what to tell; `complete` if all input was applied."""
 
     code: str
     reason: str

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from consumers.command_log import display_name
 from consumers.dead_letters import DeadLetter
 from consumers.errors import UsageFailure
+from consumers.printable import display_name
 
 EVENTS: Final = "events.jsonl"
 DEAD_LETTERS: Final = "dead-letters.jsonl"

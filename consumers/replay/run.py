@@ -97,7 +97,6 @@ class Replay:
             stop = self._apply_batch(batch)
             self._outputs.flush()
             self._progress.advance(self._commands.bytes_read, self._tally.commands)
-            log.debug("replay.batch", lines=len(batch), reached=self._reached)
             if stop is not None:
                 return stop
             if self._signal is not None:
@@ -151,7 +150,7 @@ class Replay:
         log.info("replay.failed", at=line.place, traceback=traceback.format_exc())
         kind = "invariant broken" if isinstance(error, AssertionError) else type(error).__name__
         reason = f"{line.place}: {kind} while this command was applied: {error}"
-        return Stop("failed", " ".join(reason.split()), FAILED)
+        return Stop("failed", reason, FAILED)
 
     def _broken_at_the_end(self, *, complete: bool) -> Stop | None:
         """A run that did not conserve its money must not pass for a good one, whatever else was asked for."""

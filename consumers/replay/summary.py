@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from consumers.command_log import display_name
 from consumers.exact import ZERO, minus, percentage
 from consumers.moments import moment
+from consumers.printable import display_name, printable
 from consumers.replay import outputs as names
 from consumers.replay.outputs import Outputs
 from consumers.replay.tally import FundFlows, MarketTally, Tally
@@ -80,7 +80,7 @@ def _overview(report: Mapping[str, Any], tally: Tally, seconds: float) -> Table:
     counts = report["counts"]
     table = _pairs("Run" if report["complete"] else "Run (incomplete)")
     if "stopped" in report:
-        table.add_row("stopped", escape(report["stopped"]["reason"]))
+        table.add_row("stopped", escape(printable(report["stopped"]["reason"])))
     rate = counts["commands"] / seconds if seconds else 0.0
     table.add_row("commands", f"{counts['commands']:,} in {seconds:,.1f} s, {rate:,.0f}/s")
     table.add_row("event time", f"{moment(tally.first_ts)} to {moment(tally.last_ts)} UTC")

@@ -6,7 +6,7 @@ import orjson
 
 from engine.venue import Venue
 from schemas.config import VenueConfig, parse_config
-from schemas.events import Event
+from schemas.events import AccountRejected, ConfigRejected, Event, FundRejected, OrderRejected, PriceRejected
 from schemas.wire import decode_command, decode_event, encode
 
 MARKET = "BTC-USDT"
@@ -66,7 +66,7 @@ class Stage:
         self.log.append(record)
         events = self._published(self.venue.apply(decode_command(record)))
         self.venue.check()
-        assert set(self.venue.residuals().values()) == {"0.000000"}
+        assert {residual.strip("0.") for residual in self.venue.residuals().values()} == {""}
         self.events.extend(events)
         return events
 
@@ -151,3 +151,9 @@ class Stage:
 def of_type(events: list[Event], *types: type[Event]) -> list[Any]:
     """The events of these types, in order."""
     return [event for event in events if isinstance(event, types)]
+
+
+def codes(events: list[Event]) -> list[str]:
+    """Why commands were refused, in order."""
+    refusals = of_type(events, OrderRejected, AccountRejected, FundRejected, PriceRejected, ConfigRejected)
+    return [event.code for event in refusals]

@@ -110,8 +110,8 @@ def test_the_fund_is_drawn_with_what_it_reserved(pages: Callable[..., Page]) -> 
     """The balance goes up by the surplus and down by the takeover; the reservation comes and goes in between."""
     found = pages(encoded(three_endings()))
     traces = {trace["name"]: trace for trace in found.figures["BTC-USDT"]["data"]}
-    assert traces["fund balance"]["y"] == ["1000.000000", "1100.000000", "1050.000000"]
-    assert traces["reserved for takeovers"]["y"] == ["0", "100.000000", "50.000000", "0.000000"]
+    assert traces["fund balance"]["y"] == ["1000.000000", "1100.000000", "1050.000000", "1050.000000"]
+    assert traces["reserved for takeovers"]["y"] == ["0", "100.000000", "50.000000", "0.000000", "0.000000"]
     assert set(traces["fund minimum"]["y"]) == {"900"}
     assert len(set(traces["fund minimum"]["x"])) == 2
 
@@ -120,8 +120,8 @@ def test_open_interest_follows_the_positions(pages: Callable[..., Page]) -> None
     """Longs and shorts of users differ by what a fund holds, and only then."""
     found = pages(encoded(three_endings()))
     traces = {trace["name"]: trace for trace in found.figures["BTC-USDT"]["data"]}
-    assert traces["users' longs"]["y"] == ["0", "1.000", "2.000", "1.000", "2.000", "3.000", "2.000"]
-    assert traces["users' shorts"]["y"] == ["0", "1.000", "2.000", "3.000", "2.000"]
+    assert traces["users' longs"]["y"] == ["0", "1.000", "2.000", "1.000", "2.000", "3.000", "2.000", "2.000"]
+    assert traces["users' shorts"]["y"] == ["0", "1.000", "2.000", "3.000", "2.000", "2.000"]
 
 
 def test_who_was_deleveraged_is_listed(pages: Callable[..., Page]) -> None:

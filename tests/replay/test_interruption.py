@@ -65,6 +65,7 @@ def test_a_signal_ends_the_run_after_its_batch(
     assert f"long.jsonl:{applied}, {applied:,} commands applied" in said
     events = [orjson.loads(line) for line in (out / "events.jsonl").read_bytes().splitlines()]
     assert len(events) == report["counts"]["events"]
+    assert report["inputs"][0]["sha256"] is None
     assert sorted(path.name for path in out.iterdir()) == ["dead-letters.jsonl", "events.jsonl", "report.json"]
 
 

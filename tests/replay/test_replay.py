@@ -166,6 +166,24 @@ def test_strict_stops_at_the_first_bad_line(replay: Callable[..., Run], tmp_path
     assert run.report["counts"]["events"] == len(run.events)
 
 
+def test_what_a_bad_line_holds_stays_on_one_line(replay: Callable[..., Run]) -> None:
+    """A field name may hold line breaks and terminal commands: they are shown as escapes."""
+    run = replay(b'{"type":"clock.tick","ts":1,"a\\n\\u001b[31mb":1}\n', options=("--strict",))
+    assert run.exit_code == 2
+    assert "\x1b" not in run.stderr
+    assert "invalid" in run.complaint
+
+
+def test_a_file_of_any_name_can_be_a_log(replay: Callable[..., Run], tmp_path: Path) -> None:
+    """Names are bytes; those that are no text are escaped."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/l\xff\nog.jsonl"))
+    path.write_bytes(b"{bad\n")
+    run = replay(path, options=("--html",))
+    assert run.exit_code == 0
+    assert run.dead_letters[0]["source"] == run.report["inputs"][0]["file"] == f"{tmp_path}/l\\udcff\\nog.jsonl"
+    assert replay(path, options=("--strict",)).complaint.startswith(f"{tmp_path}/l\\udcff\\nog.jsonl:1: malformed")
+
+
 def test_strict_does_not_mind_a_rejected_command(replay: Callable[..., Run]) -> None:
     """A command that makes no sense for the state is answered; only what is no command at all is bad."""
     assert replay(encoded(three_endings()), options=("--strict",)).exit_code == 0
@@ -301,6 +319,20 @@ def test_money_that_is_not_conserved_fails_every_run(
     run = replay(encoded(deposits(5)))
     assert run.exit_code == 1
     assert run.complaint == "USDT is not conserved: -0.000001 at the end of the run"
+
+
+def test_an_interruption_while_the_report_is_written_is_one_line(
+    replay: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop is over, so nothing waits for a batch: the run ends at once and leaves no report."""
+
+    def report(_: Venue) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Venue, "report", report)
+    run = replay(encoded(deposits(5)))
+    assert (run.exit_code, run.complaint) == (130, "interrupted by SIGINT")
+    assert not (run.out / "report.json").exists()
 
 
 @pytest.mark.parametrize("error", [KeyError("who"), AssertionError("no fill is worse than bankruptcy")])
