@@ -217,7 +217,7 @@ class Book:
     def has_room(self, sign: int, price: int, levels_max: int) -> bool:
         """Whether an order at this price may rest without exceeding the bound on price levels."""
         side = self.bids if sign > 0 else self.asks
-        return len(side) < levels_max or side.has_level(price)
+        return len(side.heap) < levels_max or len(side) < levels_max or side.has_level(price)
 
     def check(self) -> None:
         """Assert every invariant of the structure."""

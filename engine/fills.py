@@ -73,16 +73,17 @@ def book_fill(state: ShardState, position: Position, sign: int, fill: Fill) -> N
     market = position.market
     wallet = position.account.wallet
     move = state.ledger.move
-    close_lots(position, fill.closed_lots, fill.carried)
+    if fill.closed_lots:
+        close_lots(position, fill.closed_lots, fill.carried)
+        move(position.margin, wallet, fill.released, "margin")
+        move(market.clearing, wallet, fill.realised, "realised_pnl")
+        state.realise(position, fill.realised)
+    if fill.fee:
+        move(wallet, state.fees, fill.fee, "trading_fee")
     if fill.opened_lots:
-        parcel = position.parcel
         position.sign = sign
-        position.parcel = Parcel(parcel.lots + fill.opened_lots, parcel.value + fill.opened_value)
-    move(position.margin, wallet, fill.released, "margin")
-    move(market.clearing, wallet, fill.realised, "realised_pnl")
-    move(wallet, state.fees, fill.fee, "trading_fee")
-    move(wallet, position.margin, fill.required, "margin")
-    state.realise(position, fill.realised)
+        position.parcel.grow(fill.opened_lots, fill.opened_value)
+        move(wallet, position.margin, fill.required, "margin")
     after_change(state, position)
 
 

@@ -131,13 +131,8 @@ def order_cost(position: Position, sign: int, price: int, lots: int) -> int:
     return cost + loss if loss > 0 else cost
 
 
-def leverage_fits(position: Position, leverage: int, buy_lots: int, sell_lots: int) -> bool:
-    """Whether leverage ≤ 1/initial of the tier that the worse side of position and orders reaches at the mark.
-
-    For opening, the last tier does end: beyond it nothing fits.
-    """
-    spec = position.market.spec
-    signed = position.signed_lots
-    lots = max(signed + buy_lots, sell_lots - signed, abs(signed))
-    value = spec.value(position.market.mark, lots)
-    return value <= spec.tiers[-1].up_to and leverage * tier_of(spec, value).initial <= RATE * RATE
+def worst_notional(position: Position, buy_lots: int, sell_lots: int) -> int:
+    """The notional at the mark of the worse side of a position and these open orders."""
+    signed = position.sign * position.parcel.lots
+    long, short = signed + buy_lots, sell_lots - signed
+    return position.market.mark * (long if long > short else short) * position.market.spec.lot_value

@@ -161,7 +161,7 @@ def _try(stake: Stake, sign: int, fill: Fill) -> None:
         stake.sign = 0
     if fill.opened_lots:
         stake.sign = sign
-        stake.parcel = Parcel(stake.parcel.lots + fill.opened_lots, stake.parcel.value + fill.opened_value)
+        stake.parcel.grow(fill.opened_lots, fill.opened_value)
     stake.margin += fill.required - fill.released
     stake.wallet += fill.released + fill.realised - fill.fee - fill.required
 

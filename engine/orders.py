@@ -3,7 +3,7 @@
 from engine.account import Account
 from engine.book import Order
 from engine.fixed import AMOUNT_LIMIT
-from engine.margin import leverage_fits, order_cost
+from engine.margin import order_cost, worst_notional
 from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
 from engine.position import Position
@@ -215,7 +215,7 @@ def _check_new_risk(
         increases = sell_lots - position.signed_lots > position.parcel.lots
     if increases and state.open_residuals > state.spec.limits.max_open_residuals:
         raise Refused("settlement_behind", f"{state.open_residuals} residuals wait for settlement; only reducing")
-    if increases and not leverage_fits(position, position.leverage, buy_lots, sell_lots):
+    if increases and worst_notional(position, buy_lots, sell_lots) > position.notional_limit:
         raise Refused("position_limit", "position and orders would exceed what their risk tier allows at this leverage")
     need = position.need(buy_lots, buy_cost, sell_lots, sell_cost)
     account = position.account

@@ -34,6 +34,11 @@ class Parcel:
         self.start_lots = lots
         self.start_value = value
 
+    def grow(self, lots: int, value: int) -> None:
+        """Add to the quantity; from here on it leaves in parts of the new whole."""
+        self.lots = self.start_lots = self.lots + lots
+        self.value = self.start_value = self.value + value
+
     def part(self, lots: int) -> int:
         """The value that would leave with the next `lots`; 0 < lots ≤ self.lots."""
         left = self.lots - lots
@@ -45,9 +50,10 @@ class Parcel:
 class Position:
     """An account's stake in a market: position, margin, leverage and open orders.
 
-    `parcel` holds the absolute lots and EV; `sign` is +1 for long, −1 for short, 0 for flat. `leverage` is in
-    10^-9. `buy_lots`, `buy_cost` and their twins are sums over the open orders that may increase a position, and
-    `reserve` is what of the wallet those orders hold back.
+    `parcel` holds the absolute lots and EV; `sign` is +1 for long, −1 for short, 0 for flat. `leverage` is in 10^-9,
+    `notional_limit` the largest notional, in units, that its tier allows to open. `buy_lots`, `buy_cost` and their
+    twins are sums over the open orders that may increase a position, and `reserve` is what of the wallet those
+    orders hold back.
     """
 
     __slots__ = (
@@ -56,8 +62,10 @@ class Position:
         "buy_lots",
         "indexed_sign",
         "leverage",
+        "leverage_text",
         "margin",
         "market",
+        "notional_limit",
         "orders",
         "parcel",
         "realised_in_command",
@@ -77,6 +85,8 @@ class Position:
         self.market = market
         self.margin = Purse(f"{market.shard_name}/margin/{market.spec.name}/{account.name}")
         self.leverage = market.spec.default_leverage
+        self.leverage_text = market.spec.default_leverage_text
+        self.notional_limit = market.spec.default_notional_limit
         self.sign = 0
         self.parcel = Parcel()
         self.realised_in_command = 0

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from engine.fixed import RATE_PLACES, trimmed_text
 from engine.margin import (
     bankruptcy_value,
     liquidation_price_text,
@@ -96,7 +95,7 @@ def _report_position(position: Position) -> dict[str, Any]:
         "entry_value": text(parcel.value),
         "margin": text(position.margin.balance),
         "mode": "isolated",
-        "leverage": trimmed_text(position.leverage, RATE_PLACES),
+        "leverage": position.leverage_text,
         "unrealised_pnl": text(unrealised_pnl(position)),
         "maintenance_margin": text(maintenance_margin(spec, value)),
         "liquidation_price": liquidation_price_text(position),

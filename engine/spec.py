@@ -5,7 +5,7 @@ Raises `schemas.config.ConfigError` with the path of the setting, what it is and
 
 from typing import Final, NamedTuple, TypeVar
 
-from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, derived_price_text, scaled
+from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, derived_price_text, scaled, trimmed_text
 from schemas.config import ConfigError, FundConfig, MarketConfig, VenueConfig
 
 T = TypeVar("T")
@@ -21,15 +21,20 @@ _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d
 class AssetSpec:
     """A settlement asset."""
 
-    __slots__ = ("_zero", "decimals", "name")
+    __slots__ = ("_one", "_zero", "decimals", "name")
 
     def __init__(self, name: str, decimals: int) -> None:
         self.name = name
         self.decimals = decimals
+        self._one = 10**decimals
         self._zero = decimal_text(0, decimals)
 
     def text(self, units: int) -> str:
         """An amount in canonical form."""
+        if units >= self._one and self.decimals:
+            # What nearly all amounts are, without the detour over `decimal_text`.
+            digits = str(units)
+            return digits[: -self.decimals] + "." + digits[-self.decimals :]
         return decimal_text(units, self.decimals) if units else self._zero
 
     def parse(self, text: str) -> int | None:
@@ -80,6 +85,8 @@ class MarketSpec:
         "asset",
         "dearer_fee",
         "default_leverage",
+        "default_leverage_text",
+        "default_notional_limit",
         "deficit_hold",
         "fund",
         "fund_fee_share",
@@ -117,11 +124,20 @@ class MarketSpec:
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
         self.tiers = _tiers(where, config, self.asset)
         self.default_leverage = _rate(f"{where}.default_leverage", config.default_leverage)
-        if not 0 < self.default_leverage * self.tiers[0].initial <= RATE * RATE:
+        self.default_leverage_text = trimmed_text(self.default_leverage, RATE_PLACES)
+        self.default_notional_limit = self.notional_limit(self.default_leverage) if self.default_leverage else 0
+        if not self.default_notional_limit:
             raise ConfigError(
                 f"{where}.default_leverage: expected above 0 and at most 1/initial of the first tier, "
                 f"got {config.default_leverage}"
             )
+
+    def notional_limit(self, leverage: int) -> int:
+        """The largest notional that may be opened at a leverage: up to that tier, leverage ≤ 1/initial holds.
+
+        For opening, the last tier does end. Zero when the leverage is too high for any tier.
+        """
+        return max((tier.up_to for tier in self.tiers if leverage * tier.initial <= RATE * RATE), default=0)
 
     def value(self, price: int, lots: int) -> int:
         """What `lots` are worth at `price` ticks, in units; exact."""

@@ -1,7 +1,6 @@
 """The state of one engine, and what every part of it does to it: find, emit, touch, sum up."""
 
 from engine.account import Account
-from engine.fixed import RATE_PLACES, trimmed_text
 from engine.margin import bankruptcy_value, liquidation_price_text
 from engine.market import Market
 from engine.outbox import Outbox
@@ -162,7 +161,7 @@ class ShardState:
             entry_value=amount(parcel.value),
             margin=amount(position.margin.balance),
             mode="isolated",
-            leverage=trimmed_text(position.leverage, RATE_PLACES),
+            leverage=position.leverage_text,
             realised_pnl=amount(position.realised_in_command),
             wallet=amount(position.account.wallet.balance),
         )

@@ -2,7 +2,7 @@
 
 from engine.account import Account
 from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
-from engine.margin import initial_margin, leverage_fits, order_cost, unrealised_pnl
+from engine.margin import initial_margin, order_cost, unrealised_pnl, worst_notional
 from engine.orders import find_account, find_market
 from engine.position import Position
 from engine.reject import Refused
@@ -66,12 +66,15 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
     if leverage is None or leverage >= AMOUNT_LIMIT:
         raise Refused("bad_leverage", f"leverage {command.leverage}: expected at most {RATE_PLACES} decimals")
     position = state.position(account, market)
-    if not leverage_fits(position, leverage, position.buy_lots, position.sell_lots):
+    limit = market.spec.notional_limit(leverage)
+    if worst_notional(position, position.buy_lots, position.sell_lots) > limit or not limit:
         raise Refused(
             "leverage_too_high",
             f"leverage {command.leverage} exceeds 1/initial of the tier of position and orders",
         )
     _hold_orders_at(position, leverage)
+    position.leverage_text = trimmed_text(leverage, RATE_PLACES)
+    position.notional_limit = limit
     state.touch(position)
 
 

@@ -33,8 +33,8 @@ def measure_core() -> tuple[list[tuple[str, str, float]], core.CoreRun]:
     """Commands per second from bytes to bytes."""
     setup, flow = core.draw_log(100_000)
     result: list[core.CoreRun] = []
-    venues = [core.prepared_venue(setup) for _ in range(ROUNDS)]
-    seconds = best_seconds(lambda: result.append(core.run(venues.pop(), flow)), ROUNDS)
+    shards = [core.prepared_shard(setup) for _ in range(ROUNDS)]
+    seconds = best_seconds(lambda: result.append(core.run(shards.pop(), flow)), ROUNDS)
     return [("core: bytes in to bytes out", "commands/s", len(flow) / seconds)], result[0]
 
 

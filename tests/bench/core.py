@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import orjson
 
-from engine.venue import Venue
+from engine.shard import Shard
+from engine.spec import compile_venue
 from schemas.events import TradeExecuted
 from schemas.wire import decode_command, encode
 from tests.bench.stage import venue_config
@@ -53,9 +54,9 @@ def draw_log(count: int, seed: int = 1) -> tuple[list[bytes], list[bytes]]:
         now += 500
         roll = rng.random()
         if roll < 0.02:
-            price += rng.randrange(-12, 13)
+            price += rng.randrange(-10, 11)
             flow.append(record("price.mark", market="BTC-USDT", price=f"{price // 10}.{price % 10}"))
-        elif roll < 0.07:
+        elif roll < 0.0625:
             number += 1
             flow.append(
                 record(
@@ -65,13 +66,13 @@ def draw_log(count: int, seed: int = 1) -> tuple[list[bytes], list[bytes]]:
                     order_id=f"t{number}",
                     side=rng.choice(("buy", "sell")),
                     kind="market",
-                    qty=f"{rng.randrange(1, 60) / 1000:.3f}",
+                    qty=f"{rng.randrange(1, 50) / 1000:.3f}",
                 )
             )
         elif roll < 0.55 or len(live) < 400:
             number += 1
             side = rng.choice(("buy", "sell"))
-            away = rng.randrange(1, 120)
+            away = rng.randrange(3, 120)
             level = price - away if side == "buy" else price + away
             account = rng.choice(makers)
             live.append((account, f"m{number}"))
@@ -95,20 +96,19 @@ def draw_log(count: int, seed: int = 1) -> tuple[list[bytes], list[bytes]]:
     return setup, flow
 
 
-def prepared_venue(setup: list[bytes]) -> Venue:
-    """A venue with funded accounts and a first mark."""
-    venue = Venue(venue_config())
-    venue.genesis()
+def prepared_shard(setup: list[bytes]) -> Shard:
+    """An engine with funded accounts and a first mark."""
+    shard = Shard(compile_venue(venue_config()).shards["usdt"])
     for record in setup:
-        venue.apply(decode_command(record))
-    return venue
+        shard.apply(decode_command(record))
+    return shard
 
 
-def run(venue: Venue, flow: list[bytes]) -> CoreRun:
+def run(shard: Shard, flow: list[bytes]) -> CoreRun:
     """Apply the flow, bytes in, bytes out."""
     events = fills = bytes_out = 0
     for record in flow:
-        for event in venue.apply(decode_command(record)):
+        for event in shard.apply(decode_command(record)):
             events += 1
             bytes_out += len(encode(event))
             if type(event) is TradeExecuted:

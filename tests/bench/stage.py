@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from engine.account import Account
 from engine.market import Market
 from engine.position import Position
@@ -15,8 +17,10 @@ VENUE_TOML = Path(__file__).parents[2] / "deploy" / "venue.toml"
 
 
 def venue_config() -> VenueConfig:
-    """The example venue."""
-    return load_config(VENUE_TOML)
+    """The example venue, with derived prices left out of `position.updated` as by default."""
+    config = load_config(VENUE_TOML)
+    shards = {name: msgspec.structs.replace(shard, position_detail=False) for name, shard in config.shards.items()}
+    return msgspec.structs.replace(config, shards=shards)
 
 
 def bare_position(leverage: int) -> Position:
