@@ -232,12 +232,11 @@ def test_in_the_engine_a_mark_liquidates_whom_a_scan_of_all_positions_finds(seed
         stage.sell(maker, qty, at)
         stage.buy(taker, qty, at)
         stage.margin(rng.choice(names), f"{rng.choice(['', '-'])}{rng.randrange(1, 500)}")
+        for name in (maker, taker):  # what rests would trade with liquidation orders, and may heal who is due
+            stage.send("order.cancel_all", shard="usdt", account=name)
         price = max(100, price + rng.randrange(-300, 301))
-        due = set()
         before, market.mark = market.mark, price * 10
-        for position in market.positions.values():
-            if is_liquidatable(position):
-                due.add(position.account.name)
+        due = {position.account.name for position in market.positions.values() if is_liquidatable(position)}
         market.mark = before
         events = stage.mark(str(price))
         assert {event.account for event in of_type(events, LiquidationStarted)} == due

@@ -1,0 +1,136 @@
+"""The worked examples of the contract, as logs through `backstop replay`: every event, and the numbers that matter.
+
+Each folder holds a venue, a command log and the events expected of it, byte for byte. After a change of the wire
+format that is meant, replay the log and read the difference before committing it.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from consumers.cli import main
+
+FOLDER = Path(__file__).parent
+
+
+class Expected(NamedTuple):
+    """What the contract says comes of an example. `facts` are fields of the one event of that type."""
+
+    name: str
+    fund: str
+    facts: dict[str, dict[str, Any]]
+    liquidated: str = "alice"
+
+
+EXAMPLES = [
+    Expected(
+        "1_surplus_of_a_long_sold_above_bankruptcy",
+        "100.000000",
+        {
+            "liquidation.started": {"mark_price": "10050.0", "bankruptcy_price": "10000.00000000"},
+            "liquidation.ordered": {"side": "sell", "price": "10000.0", "qty": "1.000"},
+            "liquidation.settled": {"average_price": "10100.00000000", "surplus": "100.000000", "to": "fund"},
+            "fund.credited": {"amount": "100.000000", "cause_kind": "surplus"},
+        },
+    ),
+    Expected(
+        "2_takeover_of_a_short_bought_back_at_a_loss",
+        "950.000000",
+        {
+            "liquidation.residual": {"side": "short", "qty": "1.000", "expected_loss": "50.000000"},
+            "takeover.approved": {"loss_budget": "50.000000", "fund": "btc"},
+            "takeover.filled": {"price": "10050.00000000", "pnl": "-50.000000"},
+            "fund.debited": {"amount": "50.000000", "balance": "950.000000"},
+        },
+    ),
+    Expected(
+        "3_adl_when_the_loss_exceeds_the_fund",
+        "1000.000000",
+        {
+            "adl.triggered": {"qty": "11.000", "expected_loss": "11000.000000", "fund_balance": "1000.000000"},
+            "adl.completed": {"qty": "11.000", "remaining": "0.000", "counterparties": 3, "needed": "11000.000000"},
+        },
+    ),
+    Expected(
+        "4a_liquidation_price_and_surplus",
+        "1040.000000",
+        {
+            "liquidation.started": {"mark_price": "7000.0", "bankruptcy_price": "6950.00000000"},
+            "liquidation.settled": {"average_price": "6990.00000000", "surplus": "40.000000"},
+        },
+    ),
+    Expected(
+        "4b_exhausted_takeover_gets_a_larger_budget",
+        "980.000000",
+        {
+            "takeover.exhausted": {"round": 2, "mark_price": "6930.0", "expected_loss": "20.000000"},
+            "takeover.filled": {"price": "6930.00000000", "pnl": "-20.000000"},
+        },
+    ),
+    Expected(
+        "6_fund_minimum_and_withdrawal",
+        "1000.000000",
+        {
+            "fund.below_minimum": {"balance": "900.000000", "minimum": "1000.000000"},
+            "fund.rejected": {"code": "insufficient_balance"},
+            "fund.debited": {"amount": "50.000000", "cause_kind": "withdrawal"},
+        },
+        liquidated="",
+    ),
+]
+
+
+def replayed(name: str, out: Path) -> tuple[bytes, dict[str, Any]]:
+    """Events and report of an example, every invariant checked after every command."""
+    folder = FOLDER / name
+    arguments = ["replay", str(folder / "commands.jsonl"), "--config", str(folder / "venue.toml")]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(out), "--check-every", "1"])
+    assert result.exit_code == 0, result.output
+    report: dict[str, Any] = orjson.loads((out / "report.json").read_bytes())
+    return (out / "events.jsonl").read_bytes(), report
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_worked_example_holds_to_the_unit(example: Expected, tmp_path: Path) -> None:
+    events, report = replayed(example.name, tmp_path)
+    assert report["funds"]["btc"]["balance"] == example.fund
+    assert report["conservation"] == {"USDT": "0.000000"}
+    assert report["counts"]["dead_letters"] == 0
+    published = [orjson.loads(line) for line in events.splitlines()]
+    for type_, fields in example.facts.items():
+        (event,) = [event for event in published if event["type"] == type_]
+        assert {field: event[field] for field in fields} == fields
+    if example.liquidated:
+        account = report["accounts"]["usdt"][example.liquidated]
+        assert account["positions"] == {}
+        assert account["wallet"] == "0.000000", "the trader loses the margin, which was all there was, and no more"
+    assert events == (FOLDER / example.name / "expected.jsonl").read_bytes()
+
+
+def test_the_liquidation_price_of_example_4_is_printed_to_eight_decimals(tmp_path: Path) -> None:
+    events, _ = replayed("4a_liquidation_price_and_surplus", tmp_path)
+    prices = [
+        event["liquidation_price"]
+        for event in map(orjson.loads, events.splitlines())
+        if event["type"] == "position.updated" and event["account"] == "alice"
+    ]
+    assert "7000.40290089" in prices
+
+
+def test_example_3_deleverages_in_rank_order_at_the_bankruptcy_price(tmp_path: Path) -> None:
+    events, _ = replayed("3_adl_when_the_loss_exceeds_the_fund", tmp_path)
+    executed = [event for event in map(orjson.loads, events.splitlines()) if event["type"] == "adl.executed"]
+    assert [(event["rank"], event["account"], event["qty"], event["price"]) for event in executed] == [
+        (1, "bob", "6.000", "10000.00000000"),
+        (2, "carl", "4.000", "10000.00000000"),
+        (3, "dave", "1.000", "10000.00000000"),
+    ]
+    # Shorts from 10,500 at the mark 9,000, margins of 525, 1,050 and 2,100: 1,500 × 9,000 ÷ (10,500 × equity).
+    assert [event["score"] for event in executed] == [
+        "0.634920634920634920",
+        "0.504201680672268907",
+        "0.357142857142857142",
+    ]
