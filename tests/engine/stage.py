@@ -48,6 +48,19 @@ def venue_toml(
     """
 
 
+def second_market(name: str = "ETH-USDT", settings: str = "") -> str:
+    """Another market of the shard, to be put behind the settings of the first one."""
+    return f"""
+        [markets.{name}]
+        shard = "usdt"
+        fund = "btc"
+        tick = "0.01"
+        lot = "0.01"
+        tiers = {TIERS}
+        {settings}
+    """
+
+
 class Stage:
     """Runs commands against a venue. Every event goes through its bytes, and every invariant is checked."""
 
@@ -117,6 +130,18 @@ class Stage:
         """The report's entry of an account's position."""
         entry: dict[str, Any] = self.account(name)["positions"][MARKET]
         return entry
+
+    def book(self, side: str, market: str = MARKET) -> list[tuple[str, str, str]]:
+        """What rests on a side, in the order in which it trades: price, order id, remaining quantity."""
+        found = self.venue.shards["usdt"].state.markets[market]
+        levels = found.book.bids if side == "buy" else found.book.asks
+        ticks, lots = found.spec.ticks, found.spec.lots
+        return [(ticks.text(o.price), o.order_id, lots.text(o.lots)) for level in levels for o in level]
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """The engine's state but for its clock and event numbers: what a refused command must leave as it was."""
+        numbering = ("outbox", "topic")
+        return [row for row in self.venue.shards["usdt"].rows() if row[0] not in numbering]
 
     def fund(self) -> dict[str, Any]:
         """The report's entry of the fund."""
