@@ -47,9 +47,8 @@ class Order:
         price: int,
         lots: int,
         cost: int,
-        *,
-        reduce_only: bool = False,
-        post_only: bool = False,
+        reduce_only: bool = False,  # noqa: FBT001, FBT002 -- by position: keyword-only costs a fifth of making an order
+        post_only: bool = False,  # noqa: FBT001, FBT002 -- as above
         stp: SelfTradePrevention = "cancel_taker",
     ) -> None:
         self.position = position
@@ -101,6 +100,8 @@ class Level:
 
 class BookSide:
     """One side of a book. The key of a level is its price times minus the side's sign: the best is the smallest.
+
+    So an incoming order of sign t with limit L takes from this side while the best key is not above L × t.
 
     `heap` and `levels` hold the same keys. A level that empties behind the best stays in both, so that an order
     at its price finds it again; `empty` counts those. One that empties at the best leaves with all empty ones

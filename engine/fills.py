@@ -12,8 +12,7 @@ the bankruptcy price, and the wallet must not go below zero. For one fill:
 
 from typing import NamedTuple
 
-from engine.fixed import share_down
-from engine.margin import initial_margin, open_loss
+from engine.fixed import RATE, divide_up, share_down
 from engine.position import Parcel, Position
 from engine.resting import after_change
 from engine.spec import MarketSpec
@@ -62,7 +61,10 @@ def plan_fill(
     opened = lots - closed
     opened_value = value - closing_value
     if opened:
-        required = initial_margin(opened_value, leverage) + open_loss(opened_value, spec.value(mark, opened), sign)
+        required = divide_up(opened_value * RATE, leverage)
+        open_loss = (opened_value - mark * opened * spec.lot_value) * sign
+        if open_loss > 0:
+            required += open_loss
     if stake.wallet + released + realised - required - fee < 0:
         return None
     return Fill(closed, carried, realised, released, opened, opened_value, required, fee)

@@ -115,13 +115,11 @@ def fee(value: int, rate: int) -> int:
     return divide_up(value * rate, RATE)
 
 
-def open_loss(value: int, mark_value_: int, sign: int) -> int:
-    """What a fill of this value loses at once against the mark; never negative."""
-    return max(0, sign * (value - mark_value_))
-
-
 def order_cost(position: Position, sign: int, price: int, lots: int) -> int:
-    """What an order that increases a position needs: initial margin, the dearer fee and the open loss."""
+    """What an order that increases a position needs: initial margin, the dearer fee and the open loss.
+
+    The open loss is what a fill at this price loses at once against the mark, side × (price − mark) × lots.
+    """
     market = position.market
     spec = market.spec
     per_tick = lots * spec.lot_value

@@ -42,10 +42,11 @@ class Taken(NamedTuple):
 def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int | None, lots: int) -> Taken:
     """Trade up to `lots` against the book, at `limit` or better (None: at any price)."""
     side = market.book.asks if sign > 0 else market.book.bids
+    limit_key = None if limit is None else limit * sign
     taken_lots = taken_value = 0
     while taken_lots < lots:
         level = side.best
-        if level is None or (limit is not None and (level.price - limit) * sign > 0):
+        if level is None or (limit_key is not None and level.key > limit_key):
             break
         maker = level.first
         assert maker is not None

@@ -20,14 +20,14 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     market = find_market(state, command.market)
     account = find_account(state, command.account)
     spec = market.spec
-    now = state.now
+    now = state.outbox.event_time
     if account.waiting:
         raise Refused("in_liquidation", f"account {account.name} is being liquidated")
     if not market.mark:
         raise Refused("no_mark", f"market {spec.name} has no mark price yet")
     if state.closed_orders.is_too_old(command.ts, now):
         raise Refused("too_old", f"ts {command.ts} is too far behind event time {now} to rule out a repetition")
-    position = state.position(account, market)
+    position = account.positions.get(spec.name) or state.position(account, market)
     if (
         command.order_id in position.orders
         or state.closed_orders.recall((spec.name, account.name, command.order_id), now) is not None
@@ -185,7 +185,8 @@ def _find_open(state: ShardState, market_name: str, account_name: str, order_id:
 
 def check_size(market: Market, price: int, lots: int) -> None:
     """Refuse a quantity whose value at the price or at the mark is no amount. Raises Refused."""
-    if market.spec.value(max(price, market.mark), lots) >= AMOUNT_LIMIT:
+    highest = price if price > market.mark else market.mark
+    if highest * lots * market.spec.lot_value >= AMOUNT_LIMIT:
         raise Refused("amount_too_large", "the value is 2^63 units or more")
 
 

@@ -13,7 +13,7 @@ def cancel_order(state: ShardState, order: Order, reason: CancelReason) -> None:
     position = order.position
     market = position.market
     lots = order.lots
-    market.book.side(order.sign).remove(order)
+    (market.book.bids if order.sign > 0 else market.book.asks).remove(order)
     position.shrink_order(order, lots)
     position.refresh_reserve()
     close_order_id(state, position, order.order_id)
@@ -30,7 +30,7 @@ def cancel_order(state: ShardState, order: Order, reason: CancelReason) -> None:
 
 def close_order_id(state: ShardState, position: Position, order_id: str) -> None:
     """Remember the id of an order that is over, so that a repeated `order.new` is not a second order."""
-    state.closed_orders.note((position.market.spec.name, position.account.name, order_id), state.now, "")
+    state.closed_orders.note((position.market.spec.name, position.account.name, order_id), state.outbox.event_time, "")
 
 
 def fit_reduce_only(state: ShardState, position: Position) -> None:

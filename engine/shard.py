@@ -86,16 +86,19 @@ class Shard:
     def apply(self, command: Command | AnyDecision) -> list[Event]:
         """Apply one input and return what it caused. Raises BrokenStream when a decision is missing."""
         state = self.state
-        if isinstance(command, Decision) and not self._decisions.accept(command.decision):
-            return []
+        handler = _HANDLERS[type(command)]
+        if handler is decide:
+            assert isinstance(command, Decision)
+            if not self._decisions.accept(command.decision):
+                return []
         state.outbox.begin(command.ts)
-        if state.now >= state.period_end:
+        if state.outbox.event_time >= state.period_end:
             _begin_period(state)
         state.liquidations_left = state.spec.limits.liquidations_per_command
         if state.waiting:
             run_waiting(state)
         try:
-            _HANDLERS[type(command)](state, command)
+            handler(state, command)
         except Refused as refusal:
             _reject(state, command, refusal)
         return state.finish_command()

@@ -35,6 +35,7 @@ class ShardState:
         "accounts",
         "claims",
         "closed_orders",
+        "emit",
         "external",
         "fee_shares",
         "fees",
@@ -57,6 +58,7 @@ class ShardState:
         self.markets = {name: Market(spec.name, market) for name, market in spec.markets.items()}
         self.ledger = Ledger(spec.asset)
         self.outbox = Outbox(f"engine:{spec.name}")
+        self.emit = self.outbox.emit
         self.external = Purse(f"{spec.name}/external")
         self.fees = Purse(f"{spec.name}/fees")
         self.transit = Purse(f"transit/{spec.name}")
@@ -76,10 +78,6 @@ class ShardState:
     def now(self) -> int:
         """Event time in µs."""
         return self.outbox.event_time
-
-    def emit(self, event: Event) -> None:
-        """Publish an event."""
-        self.outbox.emit(event)
 
     def claim(self, event: Claim) -> None:
         """Publish an event that settlement acts on, under the next claim number."""
@@ -139,7 +137,8 @@ class ShardState:
                     self.emit(AccountUpdated(shard=self.spec.name, account=account.name, wallet=wallet))
             self._touched_accounts.clear()
         self._touched_positions.clear()
-        self.outbox.post(self.ledger, self.spec.asset)
+        if self.ledger.lines:
+            self.outbox.post(self.ledger, self.spec.asset)
         return self.outbox.take()
 
     def _claim_fee_shares(self) -> None:

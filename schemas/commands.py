@@ -22,6 +22,7 @@ from schemas.fields import (
     Timestamp,
     check_id,
     check_not_negative,
+    check_order_ids,
     check_positive,
     check_settings,
     check_signed,
@@ -54,9 +55,7 @@ class OrderNew(Command, tag="order.new", frozen=True):
     stp: SelfTradePrevention = "cancel_taker"
 
     def __post_init__(self) -> None:
-        check_id("market", self.market)
-        check_id("account", self.account)
-        check_id("order_id", self.order_id)
+        check_order_ids(self.market, self.account, self.order_id)
         check_positive("qty", self.qty)
         if self.kind == "limit":
             if self.price is None:
@@ -80,9 +79,7 @@ class OrderCancel(Command, tag="order.cancel", frozen=True):
     order_id: Id
 
     def __post_init__(self) -> None:
-        check_id("market", self.market)
-        check_id("account", self.account)
-        check_id("order_id", self.order_id)
+        check_order_ids(self.market, self.account, self.order_id)
 
 
 class OrderAmend(Command, tag="order.amend", frozen=True):
@@ -97,9 +94,7 @@ class OrderAmend(Command, tag="order.amend", frozen=True):
     qty: Annotated[PositiveDecimal | None, Meta(description="the new remaining quantity")] = None
 
     def __post_init__(self) -> None:
-        check_id("market", self.market)
-        check_id("account", self.account)
-        check_id("order_id", self.order_id)
+        check_order_ids(self.market, self.account, self.order_id)
         if self.price is None and self.qty is None:
             raise ValueError("price, qty: expected at least one of them")
         if self.price is not None:

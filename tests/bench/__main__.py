@@ -1,10 +1,14 @@
 """Runs all benchmarks, prints a table and, with --write, commits it to docs/benchmarks.md and results.json."""
 
-import datetime
+import datetime as dt
+import gc
 import os
 import platform
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import orjson
@@ -12,42 +16,58 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import book, core, ticks
-from tests.bench.stage import best_seconds
+from tests.bench.stage import seconds
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "benchmarks.md"
-ROUNDS = 7
+ROUNDS = 15
 
 
-def measure_book() -> list[tuple[str, str, float]]:
-    """Messages per second of the book alone, flow by flow."""
-    rows = []
+class Benchmark(NamedTuple):
+    """One thing to time: `run` does `count` of it."""
+
+    name: str
+    unit: str
+    count: int
+    run: Callable[[], object]
+
+
+def benchmarks() -> list[Benchmark]:
+    """Everything there is to measure, prepared."""
+    prepared = []
     for name, flow in book.FLOWS.items():
-        messages = list(flow(200_000, random.Random(1)))  # noqa: S311 -- a reproducible flow
-        seconds = best_seconds(lambda messages=messages: book.run(messages), ROUNDS)
-        rows.append((f"book: {name}", "messages/s", len(messages) / seconds))
-    return rows
-
-
-def measure_core() -> tuple[list[tuple[str, str, float]], core.CoreRun]:
-    """Commands per second from bytes to bytes."""
-    setup, flow = core.draw_log(100_000)
-    result: list[core.CoreRun] = []
+        messages = list(flow(100_000, random.Random(1)))
+        prepared.append(Benchmark(f"book: {name}", "messages/s", len(messages), partial(book.run, messages)))
+    setup, commands = core.draw_log(50_000)
     shards = [core.prepared_shard(setup) for _ in range(ROUNDS)]
-    seconds = best_seconds(lambda: result.append(core.run(shards.pop(), flow)), ROUNDS)
-    return [("core: bytes in to bytes out", "commands/s", len(flow) / seconds)], result[0]
-
-
-def measure_ticks() -> list[tuple[str, str, float]]:
-    """Microseconds of a mark price that triggers nothing."""
-    rows = []
-    marks = ticks.idle_marks(20_000)
+    prepared.append(
+        Benchmark("core: bytes in to bytes out", "commands/s", len(commands), lambda: core.run(shards.pop(), commands))
+    )
+    marks = ticks.idle_marks(10_000)
     for positions in (1_000, 1_000_000):
         shard = ticks.populated_shard(positions)
         assert ticks.run(shard, marks) == 0, "an idle mark publishes nothing"
-        seconds = best_seconds(lambda shard=shard: ticks.run(shard, marks), ROUNDS)
-        rows.append((f"idle mark, {positions:,} isolated positions", "µs", seconds / len(marks) * 1e6))
-    return rows
+        name = f"idle mark, {positions:,} isolated positions"
+        prepared.append(Benchmark(name, "µs", len(marks), partial(ticks.run, shard, marks)))
+    return prepared
+
+
+def measure() -> list[tuple[str, str, float]]:
+    """What, unit and result of each benchmark: the best of its rounds.
+
+    The rounds of all benchmarks take turns, so that each meets the quiet and the busy moments of a shared machine.
+    """
+    prepared = benchmarks()
+    gc.collect()
+    gc.freeze()
+    best = [float("inf")] * len(prepared)
+    for _ in range(ROUNDS):
+        for i, benchmark in enumerate(prepared):
+            best[i] = min(best[i], seconds(benchmark.run))
+    return [
+        (each.name, each.unit, seconds_ / each.count * 1e6 if each.unit == "µs" else each.count / seconds_)
+        for each, seconds_ in zip(prepared, best, strict=True)
+    ]
 
 
 def machine() -> str:
@@ -64,10 +84,10 @@ def machine() -> str:
 @click.option("--write", is_flag=True, help="Update docs/benchmarks.md and tests/bench/results.json.")
 def main(*, write: bool) -> None:
     """Entry point."""
-    rows = measure_book()
-    core_rows, run = measure_core()
-    rows += core_rows + measure_ticks()
-    table = Table(title="Backstop benchmarks: best of seven runs")
+    rows = measure()
+    setup, commands = core.draw_log(50_000)
+    run = core.run(core.prepared_shard(setup), commands)
+    table = Table(title=f"Backstop benchmarks: best of {ROUNDS} runs")
     table.add_column("what")
     table.add_column("result", justify="right")
     table.add_column("unit")
@@ -75,9 +95,8 @@ def main(*, write: bool) -> None:
         table.add_row(name, _figure(value), unit)
     console = Console()
     console.print(table)
-    console.print(
-        f"core: {run.fills / run.commands:.2f} fills and {run.events / run.commands:.2f} events per command; {machine()}"
-    )
+    per_command = f"{run.fills / run.commands:.2f} fills and {run.events / run.commands:.2f} events per command"
+    console.print(f"core: {per_command}; {machine()}")
     if write:
         _write(rows, run)
         console.print(f"written: {DOCS}, {HERE / 'results.json'}")
@@ -88,7 +107,7 @@ def _figure(value: float) -> str:
 
 
 def _write(rows: list[tuple[str, str, float]], run: core.CoreRun) -> None:
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    date = dt.datetime.now(dt.UTC).date().isoformat()
     results = {
         "command": "make bench",
         "date": date,
@@ -104,7 +123,7 @@ def _write(rows: list[tuple[str, str, float]], run: core.CoreRun) -> None:
 
 Written by `make bench` (`python -m tests.bench --write`) on {date}.
 Machine: {machine()}, shared with other work, so compare rows of one run with each other rather than with other runs.
-Every figure is the best of {ROUNDS} runs, in plain CPython, single-threaded.
+Every figure is the best of {ROUNDS} runs, which take turns; plain CPython, single-threaded.
 
 | what | result | unit |
 |---|---:|---|

@@ -99,9 +99,10 @@ def run(messages: list[Message]) -> int:
         else:
             orders.append(None)
             side = asks if a > 0 else bids
+            limit_key = price * a
             while lots:
                 level = side.best
-                if level is None or (level.price - price) * a > 0:
+                if level is None or level.key > limit_key:
                     break
                 maker = level.first
                 assert maker is not None

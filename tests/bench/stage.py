@@ -1,4 +1,4 @@
-"""Set-up that benchmarks share: a market to stand on, and a way to take the best of several runs."""
+"""Set-up that benchmarks share: a market to stand on, and a clock."""
 
 import gc
 import time
@@ -32,16 +32,12 @@ def bare_position(leverage: int) -> Position:
     return position
 
 
-def best_seconds(run: Callable[[], object], rounds: int) -> float:
-    """The shortest of several runs, in seconds; garbage collection is off, as in the services."""
-    best = float("inf")
-    for _ in range(rounds):
-        gc.collect()
-        gc.disable()
-        try:
-            start = time.perf_counter()
-            run()
-            best = min(best, time.perf_counter() - start)
-        finally:
-            gc.enable()
-    return best
+def seconds(run: Callable[[], object]) -> float:
+    """How long a run takes, in seconds; garbage collection is off, as in the services."""
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    finally:
+        gc.enable()
