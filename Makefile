@@ -37,7 +37,7 @@ schemas: $(INSTALLED) ## write schemas/json from the message types
 	$(BIN)/python -m schemas.documents
 
 bench: $(INSTALLED) ## measure
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH_FLAGS)
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

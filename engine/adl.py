@@ -80,8 +80,8 @@ def close_counterparty(
     side = position.sign
     close_lots(position, lots, carried)
     if released + realised >= 0:
-        state.ledger.move(position.margin, position.account.wallet, released, "margin")
-        state.ledger.move(market.clearing, position.account.wallet, realised, "realised_pnl")
+        state.ledger.move(position.margin, position.wallet, released, "margin")
+        state.ledger.move(market.clearing, position.wallet, realised, "realised_pnl")
     else:
         state.ledger.move(market.clearing, position.margin, realised, "realised_pnl")
         assert position.margin.balance >= 0, "a counterparty pays no more than its margin"

@@ -10,12 +10,13 @@ the bankruptcy price, and the wallet must not go below zero. For one fill:
     required = ceil(opening value ÷ leverage) + max(0, side × (opening value − opening lots at the mark))
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from engine.fixed import RATE, divide_up, share_down
+from engine.market import Market
 from engine.position import Parcel, Position
+from engine.purse import Purse
 from engine.resting import after_change
-from engine.spec import MarketSpec
 from engine.state import ShardState
 
 
@@ -32,21 +33,38 @@ class Fill(NamedTuple):
     fee: int
 
 
-class Stake:
-    """What a fill is judged on: the real position, or a trial copy of it for fill-or-kill."""
+class Stake(Protocol):
+    """What a fill is judged on and changes: a position, or a trial copy of one."""
 
-    __slots__ = ("margin", "parcel", "sign", "wallet")
+    market: Market
+    leverage: int
+    sign: int
+    parcel: Parcel
+    margin: Purse
+    wallet: Purse
 
-    def __init__(self, sign: int, parcel: Parcel, margin: int, wallet: int) -> None:
-        self.sign = sign
-        self.parcel = parcel
-        self.margin = margin
-        self.wallet = wallet
+
+class Trial:
+    """A copy of what trades would change of a position: for fill-or-kill, which must not change anything yet."""
+
+    __slots__ = ("leverage", "margin", "market", "parcel", "sign", "wallet")
+
+    def __init__(self, position: Position) -> None:
+        self.market = position.market
+        self.leverage = position.leverage
+        self.sign = position.sign
+        self.parcel = position.parcel.copy()
+        self.margin = position.margin.copy()
+        self.wallet = position.wallet.copy()
+
+    def trade(self, sign: int, fill: Fill) -> None:
+        """What `book_fill` does to size and money."""
+        _change_size(self, sign, fill)
+        self.margin.balance += fill.required - fill.released
+        self.wallet.balance += fill.released + fill.realised - fill.fee - fill.required
 
 
-def plan_fill(
-    spec: MarketSpec, mark: int, leverage: int, stake: Stake, sign: int, lots: int, value: int, fee: int
-) -> Fill | None:
+def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> Fill | None:
     """The effect of a trade of `lots` for `value` on a stake, or None when margin forbids it. Changes nothing."""
     closed = carried = realised = released = closing_value = required = 0
     if stake.sign == -sign:
@@ -55,44 +73,51 @@ def plan_fill(
         closing_value = value if closed == lots else share_down(value, closed, lots)
         carried = parcel.part(closed)
         realised = stake.sign * (closing_value - carried)
-        released = share_down(stake.margin, closed, parcel.lots)
+        released = share_down(stake.margin.balance, closed, parcel.lots)
         if released + realised < 0:
             return None
     opened = lots - closed
     opened_value = value - closing_value
     if opened:
-        required = divide_up(opened_value * RATE, leverage)
-        open_loss = (opened_value - mark * opened * spec.lot_value) * sign
+        market = stake.market
+        required = divide_up(opened_value * RATE, stake.leverage)
+        open_loss = (opened_value - market.mark * opened * market.spec.lot_value) * sign
         if open_loss > 0:
             required += open_loss
-    if stake.wallet + released + realised - required - fee < 0:
+    fee = divide_up(value * fee_rate, RATE)
+    if stake.wallet.balance + released + realised - required - fee < 0:
         return None
     return Fill(closed, carried, realised, released, opened, opened_value, required, fee)
 
 
 def book_fill(state: ShardState, position: Position, sign: int, fill: Fill) -> None:
-    """Apply a planned fill: size and entry value, then the money."""
-    market = position.market
-    wallet = position.account.wallet
+    """Apply a planned fill: size and entry value, the money, and what follows from the new size."""
+    wallet, margin = position.wallet, position.margin
     move = state.ledger.move
+    _change_size(position, sign, fill)
     if fill.closed_lots:
-        close_lots(position, fill.closed_lots, fill.carried)
-        move(position.margin, wallet, fill.released, "margin")
-        move(market.clearing, wallet, fill.realised, "realised_pnl")
+        move(margin, wallet, fill.released, "margin")
+        move(position.market.clearing, wallet, fill.realised, "realised_pnl")
         state.realise(position, fill.realised)
     if fill.fee:
         move(wallet, state.fees, fill.fee, "trading_fee")
     if fill.opened_lots:
-        position.sign = sign
-        position.parcel.grow(fill.opened_lots, fill.opened_value)
-        move(wallet, position.margin, fill.required, "margin")
+        move(wallet, margin, fill.required, "margin")
     after_change(state, position)
 
 
-def close_lots(position: Position, lots: int, carried: int) -> None:
-    """Take lots and the entry value they carry off a position; without lots it is flat."""
-    parcel = position.parcel
+def close_lots(stake: Stake, lots: int, carried: int) -> None:
+    """Take lots and the entry value they carry off a stake; without lots it is flat."""
+    parcel = stake.parcel
     parcel.lots -= lots
     parcel.value -= carried
     if not parcel.lots:
-        position.sign = 0
+        stake.sign = 0
+
+
+def _change_size(stake: Stake, sign: int, fill: Fill) -> None:
+    if fill.closed_lots:
+        close_lots(stake, fill.closed_lots, fill.carried)
+    if fill.opened_lots:
+        stake.sign = sign
+        stake.parcel.grow(fill.opened_lots, fill.opened_value)

@@ -143,7 +143,7 @@ def _settle(state: ShardState, position: Position, liquidation_id: str, taken: T
     charge = min(fee(taken.value, spec.liquidation_fee), position.margin.balance)
     surplus = position.margin.balance - charge
     state.ledger.move(position.margin, state.transit, charge, "liquidation_fee")
-    state.ledger.move(position.margin, position.account.wallet if to_account else state.transit, surplus, "surplus")
+    state.ledger.move(position.margin, position.wallet if to_account else state.transit, surplus, "surplus")
     state.claim(
         LiquidationSettled(
             liquidation_id=liquidation_id,

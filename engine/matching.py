@@ -8,11 +8,10 @@ limit price bounds what they can lose) and are settled by their callers from the
 from typing import Literal, NamedTuple
 
 from engine.book import BookSide, Order
-from engine.fills import Fill, Stake, book_fill, plan_fill
+from engine.fills import Fill, Trial, book_fill, plan_fill
 from engine.fixed import RATE, share_down
-from engine.margin import fee
 from engine.market import Market
-from engine.position import Parcel, Position
+from engine.position import Position
 from engine.resting import cancel_order, close_order_id
 from engine.state import ShardState
 from schemas.events import TradeExecuted, TradeSide
@@ -60,10 +59,10 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
         value = level.price * fill_lots * market.spec.lot_value
         taker_fill: Fill | None = None
         if taker.position is not None:
-            taker_fill = _plan(taker.position, sign, fill_lots, value, market.spec.taker_fee)
+            taker_fill = plan_fill(taker.position, sign, fill_lots, value, market.spec.taker_fee)
             if taker_fill is None:
                 return Taken(taken_lots, taken_value, "margin")
-        maker_fill = _plan(maker.position, -sign, fill_lots, value, market.spec.maker_fee)
+        maker_fill = plan_fill(maker.position, -sign, fill_lots, value, market.spec.maker_fee)
         if maker_fill is None:
             cancel_order(state, maker, "margin")
             continue
@@ -87,84 +86,40 @@ def can_fill_whole(
     """
     side = market.book.asks if sign > 0 else market.book.bids
     spec = market.spec
-    stakes: dict[Position, Stake] = {taker: _trial(taker)}
+    limit_key = None if limit is None else limit * sign
+    taking = Trial(taker)
+    trials = {taker: taking}
     filled = 0
     for level in side:
-        if limit is not None and (level.price - limit) * sign > 0:
+        if limit_key is not None and level.key > limit_key:
             return False
         for maker in level:
-            position = maker.position
-            if position is taker:
+            if maker.position is taker:
                 if stp != "cancel_maker":
                     return False
                 continue
-            stake = stakes.get(position)
-            if stake is None:
-                stakes[position] = stake = _trial(position)
+            making = trials.get(maker.position)
+            if making is None:
+                trials[maker.position] = making = Trial(maker.position)
             available = maker.lots
             if maker.reduce_only:
-                available = min(available, stake.parcel.lots) if stake.sign == sign else 0
+                available = min(available, making.parcel.lots) if making.sign == sign else 0
             fill_lots = min(lots - filled, available)
             if not fill_lots:
                 continue
             value = spec.value(level.price, fill_lots)
-            taker_stake = stakes[taker]
-            taker_fill = plan_fill(
-                spec,
-                market.mark,
-                taker.leverage,
-                taker_stake,
-                sign,
-                fill_lots,
-                value,
-                fee(value, spec.taker_fee),
-            )
+            taker_fill = plan_fill(taking, sign, fill_lots, value, spec.taker_fee)
             if taker_fill is None:
                 return False
-            maker_fill = plan_fill(
-                spec,
-                market.mark,
-                position.leverage,
-                stake,
-                -sign,
-                fill_lots,
-                value,
-                fee(value, spec.maker_fee),
-            )
+            maker_fill = plan_fill(making, -sign, fill_lots, value, spec.maker_fee)
             if maker_fill is None:
                 continue
-            _try(taker_stake, sign, taker_fill)
-            _try(stake, -sign, maker_fill)
+            taking.trade(sign, taker_fill)
+            making.trade(-sign, maker_fill)
             filled += fill_lots
             if filled == lots:
                 return True
     return False
-
-
-def _plan(position: Position, sign: int, lots: int, value: int, fee_rate: int) -> Fill | None:
-    market = position.market
-    stake = Stake(position.sign, position.parcel, position.margin.balance, position.account.wallet.balance)
-    return plan_fill(market.spec, market.mark, position.leverage, stake, sign, lots, value, fee(value, fee_rate))
-
-
-def _trial(position: Position) -> Stake:
-    parcel = Parcel()
-    parcel.lots, parcel.value = position.parcel.lots, position.parcel.value
-    parcel.start_lots, parcel.start_value = position.parcel.start_lots, position.parcel.start_value
-    return Stake(position.sign, parcel, position.margin.balance, position.account.wallet.balance)
-
-
-def _try(stake: Stake, sign: int, fill: Fill) -> None:
-    """What `book_fill` does, to a trial copy."""
-    stake.parcel.lots -= fill.closed_lots
-    stake.parcel.value -= fill.carried
-    if not stake.parcel.lots:
-        stake.sign = 0
-    if fill.opened_lots:
-        stake.sign = sign
-        stake.parcel.grow(fill.opened_lots, fill.opened_value)
-    stake.margin += fill.required - fill.released
-    stake.wallet += fill.released + fill.realised - fill.fee - fill.required
 
 
 def _reduce_maker(state: ShardState, side: BookSide, maker: Order, lots: int) -> None:

@@ -34,6 +34,12 @@ class Parcel:
         self.start_lots = lots
         self.start_value = value
 
+    def copy(self) -> "Parcel":
+        """A parcel to try something on."""
+        parcel = Parcel(self.lots, self.value)
+        parcel.start_lots, parcel.start_value = self.start_lots, self.start_value
+        return parcel
+
     def grow(self, lots: int, value: int) -> None:
         """Add to the quantity; from here on it leaves in parts of the new whole."""
         self.lots = self.start_lots = self.lots + lots
@@ -78,11 +84,13 @@ class Position:
         "touched",
         "trigger",
         "waiting",
+        "wallet",
     )
 
     def __init__(self, account: "Account", market: "Market") -> None:
         self.account = account
         self.market = market
+        self.wallet = account.wallet
         self.margin = Purse(f"{market.shard_name}/margin/{market.spec.name}/{account.name}")
         self.leverage = market.spec.default_leverage
         self.leverage_text = market.spec.default_leverage_text

@@ -19,6 +19,12 @@ class Purse:
         self.name = name
         self.balance = 0
 
+    def copy(self) -> "Purse":
+        """A purse to try something on."""
+        purse = Purse(self.name)
+        purse.balance = self.balance
+        return purse
+
 
 class Ledger:
     """Moves money between purses of one asset and keeps the lines of the current command."""

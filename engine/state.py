@@ -162,7 +162,7 @@ class ShardState:
             mode="isolated",
             leverage=position.leverage_text,
             realised_pnl=amount(position.realised_in_command),
-            wallet=amount(position.account.wallet.balance),
+            wallet=amount(position.wallet.balance),
         )
         if self.spec.position_detail:
             event.entry_price = spec.price_text(parcel.value, parcel.lots)

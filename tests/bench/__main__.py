@@ -134,7 +134,7 @@ Every figure is the best of {ROUNDS} runs, which take turns; plain CPython, sing
 
 **core** is everything between bytes and bytes: decoding and validation, margin, matching, positions, the ledger,
 and every event encoded ({run.fills / run.commands:.2f} fills and {run.events / run.commands:.2f} events per command;
-`tests/bench/core.py`), with `position_detail` on.
+`tests/bench/core.py`), with the default config (`position_detail` off).
 
 **idle mark** is a mark price that liquidates nobody (`tests/bench/ticks.py`): its cost must not depend on how many
 positions are open.

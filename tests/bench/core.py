@@ -1,8 +1,8 @@
 """The core, bytes to bytes: decode, check margin, match, settle, publish as bytes; 0.16 fills per command.
 
-The flow is that of market makers who requote around a moving mark, and of takers: 48 % new limit orders, 45 %
-cancels (a fifth of them of orders that were taken meanwhile), 5 % market orders, 2 % mark prices. The log is drawn
-before the clock starts.
+The flow is that of market makers who requote around a moving mark, and of takers: 49 % new limit orders, 45 %
+cancels (a quarter of them of orders that were taken meanwhile, which are rejected), 4 % market orders, 2 % mark
+prices. The log is drawn before the clock starts.
 """
 
 import random
@@ -54,9 +54,9 @@ def draw_log(count: int, seed: int = 1) -> tuple[list[bytes], list[bytes]]:
         now += 500
         roll = rng.random()
         if roll < 0.02:
-            price += rng.randrange(-10, 11)
+            price += rng.randrange(-15, 16)
             flow.append(record("price.mark", market="BTC-USDT", price=f"{price // 10}.{price % 10}"))
-        elif roll < 0.0625:
+        elif roll < 0.065:
             number += 1
             flow.append(
                 record(
@@ -85,7 +85,7 @@ def draw_log(count: int, seed: int = 1) -> tuple[list[bytes], list[bytes]]:
                     side=side,
                     kind="limit",
                     price=f"{level // 10}.{level % 10}",
-                    qty=f"{rng.randrange(1, 40) / 1000:.3f}",
+                    qty=f"{rng.randrange(1, 34) / 1000:.3f}",
                 )
             )
         else:

@@ -48,7 +48,7 @@ def test_the_residual_closes_at_the_bankruptcy_price_and_the_fund_keeps_its_bala
 
 
 def test_score_is_profit_ratio_times_leverage_for_winners() -> None:
-    # short from 10,500 at the mark 9,000: profit 1,500 ÷ 10,500; margin 1,050, so equity 2,550 and leverage 9,000 ÷ 2,550.
+    # short from 10,500 at the mark 9,000: profit 1,500 ÷ 10,500; equity 1,050 + 1,500, so leverage 9,000 ÷ 2,550.
     stage = crowd()
     stage.deposit("alice", "500")
     stage.open_position("alice", "buy", "1", "10500", "21", against="bob")
