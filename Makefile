@@ -36,8 +36,8 @@ check: $(INSTALLED) ## lint, formatting, types, generated files
 schemas: $(INSTALLED) ## write schemas/json from the message types
 	$(BIN)/python -m schemas.documents
 
-bench: $(INSTALLED) ## measure
-	$(BIN)/python -m tests.bench $(BENCH_FLAGS)
+bench: $(INSTALLED) ## measure, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench --write
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,11 +8,15 @@ the bankruptcy price, and the wallet must not go below zero. For one fill:
     realised = s × (closing value − carried)
     released = floor(M × closed ÷ lots), all of M with the last lot
     required = ceil(opening value ÷ leverage) + max(0, side × (opening value − opening lots at the mark))
+
+An increase that would leave the position due for liquidation at the mark is forbidden, too: a short opened at less
+than maintenance × leverage of the mark would be.
 """
 
 from typing import NamedTuple, Protocol
 
 from engine.fixed import RATE, divide_up, share_down
+from engine.margin import maintenance_margin
 from engine.market import Market
 from engine.position import Parcel, Position
 from engine.purse import Purse
@@ -81,13 +85,28 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     if opened:
         market = stake.market
         required = divide_up(opened_value * RATE, stake.leverage)
-        open_loss = (opened_value - market.mark * opened * market.spec.lot_value) * sign
+        mark_value = market.mark * opened * market.spec.lot_value
+        open_loss = (opened_value - mark_value) * sign
         if open_loss > 0:
+            if sign < 0 and required * RATE <= mark_value * market.spec.tiers[-1].maintenance:
+                # So far below the mark that initial margin of the print may not reach maintenance margin of the mark.
+                equity = stake.margin.balance - released + required + _remaining_pnl(stake, closed, carried)
+                lots_after = stake.parcel.lots - closed + opened
+                after = market.mark * lots_after * market.spec.lot_value
+                if equity <= maintenance_margin(market.spec, after):
+                    return None
             required += open_loss
     fee = divide_up(value * fee_rate, RATE)
     if stake.wallet.balance + released + realised - required - fee < 0:
         return None
     return Fill(closed, carried, realised, released, opened, opened_value, required, fee)
+
+
+def _remaining_pnl(stake: Stake, closed: int, carried: int) -> int:
+    """Unrealised PnL at the mark of what a fill leaves of the position that was there before."""
+    market = stake.market
+    lots = stake.parcel.lots - closed
+    return stake.sign * (market.mark * lots * market.spec.lot_value - (stake.parcel.value - carried))
 
 
 def book_fill(state: ShardState, position: Position, sign: int, fill: Fill) -> None:

@@ -11,9 +11,9 @@ from engine.triggers import TriggerIndex
 class Market:
     """The state of one market.
 
-    `mark` is in ticks, 0 before the first mark price. `stale` are the positions that changed since the last mark
-    and are indexed anew at the next. `realised` is the PnL that each account realised since the last reconciliation,
-    which ends at `period_end`. `clearing` holds minus the signed entry values, `suspense` the
+    `mark` and `lowest_mark` are in ticks, 0 before the first mark price. `stale` are the positions that changed since
+    the last mark and are indexed anew at the next. `realised` is the PnL that each account realised since the last
+    reconciliation; the next is at `period_end`. `clearing` holds minus the signed entry values, `suspense` the
     balances of residuals, `deficit` what is missing after a last resort, as a negative balance.
     """
 
@@ -21,6 +21,7 @@ class Market:
         "book",
         "clearing",
         "deficit",
+        "lowest_mark",
         "mark",
         "period_end",
         "positions",
@@ -39,6 +40,7 @@ class Market:
         self.spec = spec
         self.book = Book()
         self.mark = 0
+        self.lowest_mark = 0
         self.trades = 0
         self.positions: dict[str, Position] = {}
         self.triggers = TriggerIndex()

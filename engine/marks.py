@@ -1,8 +1,10 @@
 """What a mark price does, in this order: exhausted takeovers, liquidations, unwinding."""
 
+from engine.fixed import AMOUNT_LIMIT
 from engine.liquidation import ask_settlement, index_stale, liquidate_triggered
 from engine.market import Market
-from engine.orders import check_size, find_market, parse_price
+from engine.orders import find_market, parse_price
+from engine.reject import Refused
 from engine.state import ShardState
 from engine.takeover import raise_exhausted, unwind_all
 from schemas.commands import ClockTick, PriceMark
@@ -12,7 +14,7 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     """Take the mark price over and act on it. Raises Refused."""
     market = find_market(state, command.market)
     mark = parse_price(market, command.price)
-    check_size(market, mark, 1)
+    _check_amounts(market, mark)
     market.mark = mark
     index_stale(market)
     if market.residuals:
@@ -21,6 +23,28 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     liquidate_triggered(state, market)
     if market.residuals:
         unwind_all(state, market)
+
+
+def _check_amounts(market: Market, mark: int) -> None:
+    """Refuse a mark at which some position is worth 2^63 units or more. Raises Refused.
+
+    Every position was opened within the last tier's notional at some mark, so at its highest it is worth that times
+    mark ÷ lowest mark; only when this bound is reached are positions looked at.
+    """
+    spec = market.spec
+    if not market.lowest_mark or mark < market.lowest_mark:
+        market.lowest_mark = mark
+    if spec.value(mark, 1) < AMOUNT_LIMIT and spec.tiers[-1].up_to * mark < AMOUNT_LIMIT * market.lowest_mark:
+        return
+    lots = max(
+        (
+            *(position.parcel.lots for position in market.positions.values()),
+            *(residual.parcel.lots for residual in market.residuals.values()),
+        ),
+        default=0,
+    )
+    if spec.value(mark, max(1, lots)) >= AMOUNT_LIMIT:
+        raise Refused("amount_too_large", f"at {spec.ticks.text(mark)} a position would be worth 2^63 units or more")
 
 
 def pass_time(state: ShardState, command: ClockTick) -> None:

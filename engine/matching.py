@@ -42,6 +42,8 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
     """Trade up to `lots` against the book, at `limit` or better (None: at any price)."""
     side = market.book.asks if sign > 0 else market.book.bids
     limit_key = None if limit is None else limit * sign
+    # A rebate comes out of the taker's fee, and a forced order pays none.
+    maker_fee = market.spec.maker_fee if taker.position is not None else max(0, market.spec.maker_fee)
     taken_lots = taken_value = 0
     while taken_lots < lots:
         level = side.best
@@ -62,7 +64,7 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
             taker_fill = plan_fill(taker.position, sign, fill_lots, value, market.spec.taker_fee)
             if taker_fill is None:
                 return Taken(taken_lots, taken_value, "margin")
-        maker_fill = plan_fill(maker.position, -sign, fill_lots, value, market.spec.maker_fee)
+        maker_fill = plan_fill(maker.position, -sign, fill_lots, value, maker_fee)
         if maker_fill is None:
             cancel_order(state, maker, "margin")
             continue

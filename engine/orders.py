@@ -3,7 +3,7 @@
 from engine.account import Account
 from engine.book import Order
 from engine.fixed import AMOUNT_LIMIT
-from engine.margin import order_cost, worst_notional
+from engine.margin import order_cost
 from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
 from engine.position import Position
@@ -27,7 +27,7 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         raise Refused("no_mark", f"market {spec.name} has no mark price yet")
     if state.closed_orders.is_too_old(command.ts, now):
         raise Refused("too_old", f"ts {command.ts} is too far behind event time {now} to rule out a repetition")
-    position = account.positions.get(spec.name) or state.position(account, market)
+    position = account.positions.get(spec.name) or Position(account, market)
     if (
         command.order_id in position.orders
         or state.closed_orders.recall((spec.name, account.name, command.order_id), now) is not None
@@ -48,8 +48,10 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     if limit is not None and rests:
         if command.post_only and market.book.would_take(sign, limit):
             raise Refused("post_only", f"a {command.side} at {command.price} would trade at once")
-        if not market.book.has_room(sign, limit, state.spec.limits.max_price_levels):
-            raise Refused("book_full", f"the side has {state.spec.limits.max_price_levels} price levels already")
+        if not market.book.would_take(sign, limit):
+            _check_room(state, market, sign, limit)
+    if position.market.positions.get(account.name) is not position:
+        state.register(position)
     state.emit(
         OrderAccepted(market=spec.name, account=account.name, order_id=command.order_id, remaining=spec.lots.text(lots))
     )
@@ -118,8 +120,10 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         cost = _check_new_risk(state, position, order.sign, price, lots, instead_of=order)
     if order.post_only and market.book.would_take(order.sign, price):
         raise Refused("post_only", f"order {order.order_id} is post-only and would trade at once")
-    if not market.book.has_room(order.sign, price, state.spec.limits.max_price_levels):
-        raise Refused("book_full", f"the side has {state.spec.limits.max_price_levels} price levels already")
+    level = order.level
+    assert level is not None
+    if level.first is not level.last and not market.book.would_take(order.sign, price):
+        _check_room(state, market, order.sign, price)
     market.book.side(order.sign).remove(order)
     position.shrink_order(order, order.lots)
     position.refresh_reserve()
@@ -183,6 +187,12 @@ def _find_open(state: ShardState, market_name: str, account_name: str, order_id:
     return order
 
 
+def _check_room(state: ShardState, market: Market, sign: int, price: int) -> None:
+    levels_max = state.spec.limits.max_price_levels
+    if not market.book.has_room(sign, price, levels_max):
+        raise Refused("book_full", f"the side has {levels_max} price levels already")
+
+
 def check_size(market: Market, price: int, lots: int) -> None:
     """Refuse a quantity whose value at the price or at the mark is no amount. Raises Refused."""
     highest = price if price > market.mark else market.mark
@@ -210,13 +220,13 @@ def _check_new_risk(
     cost = order_cost(position, sign, price, lots)
     if sign > 0:
         buy_lots, buy_cost = buy_lots + lots, buy_cost + cost
-        increases = position.signed_lots + buy_lots > position.parcel.lots
+        opened = position.signed_lots + buy_lots
     else:
         sell_lots, sell_cost = sell_lots + lots, sell_cost + cost
-        increases = sell_lots - position.signed_lots > position.parcel.lots
-    if increases and state.open_residuals > state.spec.limits.max_open_residuals:
+        opened = sell_lots - position.signed_lots
+    if opened > 0 and state.open_residuals > state.spec.limits.max_open_residuals:
         raise Refused("settlement_behind", f"{state.open_residuals} residuals wait for settlement; only reducing")
-    if increases and worst_notional(position, buy_lots, sell_lots) > position.notional_limit:
+    if opened > 0 and market.spec.value(market.mark, opened) > position.notional_limit:
         raise Refused("position_limit", "position and orders would exceed what their risk tier allows at this leverage")
     need = position.need(buy_lots, buy_cost, sell_lots, sell_cost)
     account = position.account
@@ -259,6 +269,8 @@ def _match_and_rest(
             cost = order_cost(position, sign, limit, left)
     if limit is None or not rests:
         _end(state, position, order_id, left, "ioc")
+    elif not market.book.has_room(sign, limit, state.spec.limits.max_price_levels):
+        _end(state, position, order_id, left, "book_full")
     else:
         order = Order(
             position, order_id, sign, limit, left, cost, reduce_only=reduce_only, post_only=post_only, stp=stp

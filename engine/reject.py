@@ -22,7 +22,6 @@ Code = Literal[
     "off_lot",
     "off_tick",
     "off_unit",
-    "other_asset",
     "position_limit",
     "post_only",
     "reduce_only",
@@ -34,7 +33,6 @@ Code = Literal[
     "unknown_fund",
     "unknown_market",
     "unknown_order",
-    "unknown_shard",
     "wrong_shard",
 ]
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from engine.decisions import decide
+from engine.fixed import AMOUNT_LIMIT
 from engine.liquidation import run_waiting
 from engine.marks import pass_time, set_mark
 from engine.orders import amend, cancel, cancel_all, new_order
@@ -135,6 +136,7 @@ class Shard:
                     "market",
                     market.spec.name,
                     market.mark,
+                    market.lowest_mark,
                     market.trades,
                     market.period_end,
                     market.clearing.balance,
@@ -165,7 +167,7 @@ def _begin_period(state: ShardState) -> None:
         if now >= market.period_end:
             market.realised.clear()
             market.period_end = next_boundary(now, market.spec.fund.reconcile_phase)
-    state.period_end = min(market.period_end for market in state.markets.values())
+    state.period_end = min((market.period_end for market in state.markets.values()), default=AMOUNT_LIMIT)
 
 
 def _reject(state: ShardState, command: Command | AnyDecision, refusal: Refused) -> None:

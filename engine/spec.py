@@ -15,6 +15,8 @@ SECOND: Final = 1_000_000
 
 DAY: Final = 86_400 * SECOND
 
+RESERVED_SHARDS: Final = ("fund", "transit", "treasury")
+
 _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
 
 
@@ -182,6 +184,9 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
     )
+    for name in RESERVED_SHARDS:
+        if name in config.shards:
+            raise ConfigError(f"shards.{name}: expected another name; the ledger has accounts that begin with {name}/")
     shards = {
         name: ShardSpec(name, _known(f"shards.{name}.asset", shard.asset, assets), shard.position_detail, {}, limits)
         for name, shard in config.shards.items()

@@ -90,9 +90,13 @@ class ShardState:
         position = account.positions.get(market.spec.name)
         if position is None:
             position = Position(account, market)
-            account.positions[market.spec.name] = position
-            market.positions[account.name] = position
+            self.register(position)
         return position
+
+    def register(self, position: Position) -> None:
+        """Make a new position known to its account and market."""
+        position.account.positions[position.market.spec.name] = position
+        position.market.positions[position.account.name] = position
 
     def touch(self, position: Position) -> None:
         """Have the position and its wallet published at the end of the command."""

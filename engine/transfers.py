@@ -2,7 +2,7 @@
 
 from engine.account import Account
 from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
-from engine.margin import initial_margin, order_cost, unrealised_pnl, worst_notional
+from engine.margin import initial_margin, maintenance_margin, mark_value, order_cost, unrealised_pnl, worst_notional
 from engine.orders import find_account, find_market
 from engine.position import Position
 from engine.reject import Refused
@@ -67,7 +67,8 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
         raise Refused("bad_leverage", f"leverage {command.leverage}: expected at most {RATE_PLACES} decimals")
     position = state.position(account, market)
     limit = market.spec.notional_limit(leverage)
-    if worst_notional(position, position.buy_lots, position.sell_lots) > limit or not limit:
+    reached = worst_notional(position, position.buy_lots, position.sell_lots)
+    if not limit or (leverage > position.leverage and reached > limit):
         raise Refused(
             "leverage_too_high",
             f"leverage {command.leverage} exceeds 1/initial of the tier of position and orders",
@@ -91,8 +92,8 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
 def move_margin(state: ShardState, command: AccountMargin) -> None:
     """Add to an isolated position's margin from the free balance, or take from it. Raises Refused.
 
-    What is taken must leave M + min(0, uPnL) at the initial margin of the entry value: unrealised profit does
-    not free margin.
+    What is taken must leave M + min(0, uPnL) at the initial margin of the entry value, and equity above
+    maintenance margin: unrealised profit does not free margin, and nobody takes himself into liquidation.
     """
     market = find_market(state, command.market)
     account = find_account(state, command.account)
@@ -104,13 +105,15 @@ def move_margin(state: ShardState, command: AccountMargin) -> None:
     if amount > 0:
         _check_free(state, account, amount)
     else:
-        needed = initial_margin(position.parcel.value, position.leverage)
-        spare = position.margin.balance + min(0, unrealised_pnl(position)) - needed
+        value = mark_value(position)
+        above_initial = min(0, unrealised_pnl(position)) - initial_margin(position.parcel.value, position.leverage)
+        above_maintenance = unrealised_pnl(position) - maintenance_margin(market.spec, value) - 1
+        spare = position.margin.balance + min(above_initial, above_maintenance)
         if -amount > spare:
             text = state.spec.asset.text
             raise Refused(
                 "insufficient_margin",
-                f"{text(-amount)} asked for, {text(max(0, spare))} stands above initial margin",
+                f"{text(-amount)} asked for, {text(max(0, spare))} can be taken",
             )
     state.ledger.move(account.wallet, position.margin, amount, "margin")
     state.make_stale(position)

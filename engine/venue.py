@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from engine.conservation import check_settlement, check_shard, settlement_residual, shard_residual
+from engine.consistency import check_consistency
 from engine.report import report_accounts, report_funds, report_markets
 from engine.settlement import FundCommand, Settlement
 from engine.shard import Shard
@@ -83,8 +84,13 @@ class Venue:
             residuals[name] = settlement.asset.text(total)
         return residuals
 
+    def check_consistency(self) -> None:
+        """Compare all that the state keeps twice with a full scan. Raises InvariantBroken."""
+        for shard in self.shards.values():
+            check_consistency(shard)
+
     def check(self) -> None:
-        """Scan everything for broken invariants. Raises InvariantBroken."""
+        """Add up everything: money, sizes, reservations. Raises InvariantBroken."""
         for shard in self.shards.values():
             check_shard(shard)
         for settlement in self.settlements.values():

@@ -102,7 +102,9 @@ OrderKind = Literal["limit", "market"]
 TimeInForce = Literal["gtc", "ioc", "fok"]
 SelfTradePrevention = Literal["cancel_taker", "cancel_maker", "cancel_both"]
 MarginMode = Literal["isolated", "cross"]
-CancelReason = Literal["requested", "ioc", "fok", "self_trade", "reduce_only", "margin", "liquidation", "adl"]
+CancelReason = Literal[
+    "requested", "ioc", "fok", "self_trade", "reduce_only", "margin", "liquidation", "adl", "book_full"
+]
 CauseKind = Literal[
     "surplus",
     "fee",

@@ -23,6 +23,9 @@ from schemas.wire import RECORD_BYTES_MAX, WireError, decode_command, encode
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+# Money is added up as often as was asked for. Comparing books and indexes with a full scan costs ten times as much.
+_CONSISTENCY_EVERY: Final = 1_000
+
 log = structlog.get_logger()
 
 
@@ -57,6 +60,7 @@ class Replay:
         self._strict = strict
         self._check_every = check_every
         self._observer = observer
+        self._consistency_due = 0
         self._signal: int | None = None
         self._reached = "before the first line"
 
@@ -128,6 +132,9 @@ class Replay:
         if self._check_every is not None and self._tally.commands % self._check_every == 0:
             try:
                 self._venue.check()
+                if self._tally.commands >= self._consistency_due:
+                    self._venue.check_consistency()
+                    self._consistency_due = self._tally.commands + _CONSISTENCY_EVERY
             except AssertionError as error:
                 return Stop("invariant_broken", f"{line.place}: invariant broken after this command: {error}", FAILED)
         return None
@@ -157,6 +164,7 @@ class Replay:
         if self._check_every is not None:
             try:
                 self._venue.check()
+                self._venue.check_consistency()
             except AssertionError as error:
                 return Stop("invariant_broken", f"invariant broken at the end of the run: {error}", FAILED, complete)
         for asset, residual in self._venue.residuals().items():

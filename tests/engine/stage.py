@@ -79,6 +79,7 @@ class Stage:
         self.log.append(record)
         events = self._published(self.venue.apply(decode_command(record)))
         self.venue.check()
+        self.venue.check_consistency()
         assert {residual.strip("0.") for residual in self.venue.residuals().values()} == {""}
         self.events.extend(events)
         return events

@@ -51,6 +51,7 @@ def run_history(toml: str, seed: int, commands: int) -> tuple[Venue, list[Event]
     for command in itertools.islice(History(seed), commands):
         events.extend(venue.apply(decode_command(orjson.dumps(command))))
         venue.check()
+        venue.check_consistency()
         assert {residual.strip("0.") for residual in venue.residuals().values()} == {""}, command
     return venue, events
 

@@ -145,11 +145,16 @@ def test_a_grid_reads_back_what_it_writes(step: int, places: int, steps: int) ->
     assert grid.parse(grid.text(steps)) == steps
 
 
-@given(text=st.from_regex(r"[0-9]{1,6}(\.[0-9]{1,6})?", fullmatch=True))
-def test_what_lies_off_the_grid_is_no_number_of_steps(text: str) -> None:
+@given(text=DECIMALS.filter(lambda text: text[0] != "-"), step=st.integers(1, 60), places=st.integers(0, 4))
+def test_what_lies_off_the_grid_is_no_number_of_steps(text: str, step: int, places: int) -> None:
+    steps = Fraction(text) / Fraction(step, 10**places)
+    assert Grid(step, places).parse(text) == (steps if steps.denominator == 1 else None)
+
+
+def test_a_quarter_has_no_neighbours_on_a_grid_of_quarters() -> None:
     grid = Grid(25, 2)
-    steps = Fraction(text) / Fraction(1, 4)
-    assert grid.parse(text) == (steps if steps.denominator == 1 else None)
+    on_grid = [hundredths for hundredths in range(400) if grid.parse(decimal_text(hundredths, 2)) is not None]
+    assert on_grid == list(range(0, 400, 25))
 
 
 def test_a_grid_has_one_answer_for_every_way_to_write_a_number() -> None:

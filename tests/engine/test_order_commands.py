@@ -255,6 +255,29 @@ def test_the_id_of_a_closed_order_cannot_be_used_again_for_sixty_seconds(close: 
     assert codes(stage.buy("alice", "1", "9000", order_id="a")) == []
 
 
+def test_every_id_is_remembered_for_its_own_sixty_seconds_however_many_follow() -> None:
+    """Ids are forgotten in bulk, but none of them early: one closes every 7 seconds, each is tried at 59 and at 60."""
+    stage = open_market()
+    began = stage.now + SECOND
+
+    def close(number: int, at: int) -> list[str]:
+        stage.now = at - SECOND
+        return codes(stage.buy("alice", "1", order_id=f"o{number}"))
+
+    closed_at: dict[int, int] = {}
+    for second in range(400):
+        at = began + second * SECOND
+        if second % 7 == 0:
+            assert close(second, at) == []
+            closed_at[second] = at
+        for number, closed in list(closed_at.items()):
+            if at == closed + MINUTE - SECOND:
+                assert close(number, at) == ["duplicate_order_id"]
+            elif at == closed + MINUTE:
+                assert close(number, at) == []
+                del closed_at[number]
+
+
 def test_a_refused_order_leaves_its_id_free() -> None:
     stage = open_market()
     assert codes(stage.buy("alice", "1", "9000.05", order_id="a")) == ["off_tick"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.position import Parcel
 from schemas.events import (
     AccountRejected,
     Event,
@@ -119,6 +120,20 @@ def test_the_orders_of_all_markets_share_one_wallet() -> None:
     assert stage.account("alice")["free"] == "0.000000"
 
 
+def test_the_share_of_the_cost_that_exceeds_the_position_is_rounded_up() -> None:
+    """0.4 of 1.4 of ceil(14,000.14 ÷ 3) = 1,333.346666857…"""
+    for side in ("buy", "sell"):
+        stage = open_market()
+        for name in ("alice", "bob"):
+            stage.leverage(name, "3")
+        stage.open_position("alice", side, "1", "10000", "3", against="bob")
+        before = Fraction(stage.account("alice")["free"])
+        order = stage.sell if side == "buy" else stage.buy
+        order("alice", "1.4", "10000.1" if side == "buy" else "9999.9")
+        held = {"buy": "1333.346667", "sell": "1333.320000"}[side]
+        assert before - Fraction(stage.account("alice")["free"]) == Fraction(held)
+
+
 @pytest.mark.parametrize(
     ("leverage", "largest", "refused"),
     [("100", "5", "5.001"), ("10", "5", "5.001"), ("5", "20", "20.001"), ("1", "20", "20.001")],
@@ -226,15 +241,27 @@ def test_a_taker_closes_down_to_its_bankruptcy_price_and_no_further() -> None:
     assert stage.account("alice") == {"wallet": "0.000000", "free": "0.000000", "open_orders": 0, "positions": {}}
 
 
+def test_the_wallet_does_not_pay_for_a_close_beyond_the_bankruptcy_price() -> None:
+    """Isolated: what the position can lose is its margin, however much money lies beside it."""
+    stage = long_of_margin_1000()
+    stage.deposit("alice", "5000")
+    stage.buy("carol", "1", "8999.9")
+    for qty in ("1.000", "0.001", "1.500"):
+        assert cancels(stage.sell("alice", qty, order_id=qty)) == [(qty, qty, "margin")]
+    assert stage.account("alice")["wallet"] == "5000.000000"
+    assert stage.position("alice")["margin"] == "1000.000000"
+
+
 def test_a_maker_closes_down_to_its_bankruptcy_price_and_no_further() -> None:
     stage = long_of_margin_1000()
+    stage.deposit("alice", "1000")
     stage.sell("alice", "0.5", "8999.9", order_id="beyond")
     stage.sell("alice", "0.5", "9000", order_id="at")
     events = stage.buy("carol", "1", "9000", order_id="c")
     assert cancels(events) == [("beyond", "0.500", "margin")]
     assert prints(events) == [("9000.0", "0.500", "at")]
     assert stage.position("alice")["margin"] == "500.000000"
-    assert stage.account("alice")["wallet"] == "0.000000"
+    assert stage.account("alice")["wallet"] == "1000.000000"
 
 
 def test_a_short_closes_up_to_its_bankruptcy_price_and_no_further() -> None:
@@ -296,6 +323,20 @@ def test_entry_value_leaves_in_parts_that_do_not_depend_on_how_it_is_cut() -> No
             realised += Fraction(update.realised_pnl)
             assert update.entry_value == ("0.000000", "10.000034", "20.000067")[left]
         assert realised == Fraction("-0.0001")
+
+
+@given(value=st.integers(1, 10**9), cuts=st.lists(st.integers(1, 9), min_size=1, max_size=12))
+def test_after_j_of_n_lots_the_floor_of_their_share_has_left(value: int, cuts: list[int]) -> None:
+    lots = sum(cuts)
+    parcel = Parcel(lots, value)
+    gone = 0
+    for cut in cuts:
+        part = parcel.part(cut)
+        parcel.lots -= cut
+        parcel.value -= part
+        gone += cut
+        assert value - parcel.value == value * gone // lots
+    assert parcel.value == 0
 
 
 # --- fees -----------------------------------------------------------------------------------------------------
