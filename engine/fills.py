@@ -9,8 +9,9 @@ the bankruptcy price, and the wallet must not go below zero. For one fill:
     released = floor(M × closed ÷ lots), all of M with the last lot
     required = ceil(opening value ÷ leverage) + max(0, side × (opening value − opening lots at the mark))
 
-An increase that would leave the position due for liquidation at the mark is forbidden, too: a short opened at less
-than maintenance × leverage of the mark would be.
+An increase that would leave the position due for liquidation at the mark is forbidden, too. It takes a print far
+below the mark (of which initial margin is a share) or a mark that has lifted the position to a higher tier than that
+in which the order was accepted; where initial margin exceeds the highest maintenance rate nobody needs to look.
 """
 
 from typing import NamedTuple, Protocol
@@ -84,29 +85,29 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     opened_value = value - closing_value
     if opened:
         market = stake.market
-        required = divide_up(opened_value * RATE, stake.leverage)
         mark_value = market.mark * opened * market.spec.lot_value
+        required = divide_up(opened_value * RATE, stake.leverage)
+        is_thin = required * RATE <= mark_value * market.spec.tiers[-1].maintenance
         open_loss = (opened_value - mark_value) * sign
         if open_loss > 0:
-            if sign < 0 and required * RATE <= mark_value * market.spec.tiers[-1].maintenance:
-                # So far below the mark that initial margin of the print may not reach maintenance margin of the mark.
-                equity = stake.margin.balance - released + required + _remaining_pnl(stake, closed, carried)
-                lots_after = stake.parcel.lots - closed + opened
-                after = market.mark * lots_after * market.spec.lot_value
-                if equity <= maintenance_margin(market.spec, after):
-                    return None
             required += open_loss
+        if is_thin and _is_due(stake, sign, closed, carried, opened, opened_value, required - released):
+            return None
     fee = divide_up(value * fee_rate, RATE)
     if stake.wallet.balance + released + realised - required - fee < 0:
         return None
     return Fill(closed, carried, realised, released, opened, opened_value, required, fee)
 
 
-def _remaining_pnl(stake: Stake, closed: int, carried: int) -> int:
-    """Unrealised PnL at the mark of what a fill leaves of the position that was there before."""
+def _is_due(
+    stake: Stake, sign: int, closed: int, carried: int, opened: int, opened_value: int, margin_moved: int
+) -> bool:
+    """Whether a fill would leave the position due for liquidation at the mark."""
     market = stake.market
-    lots = stake.parcel.lots - closed
-    return stake.sign * (market.mark * lots * market.spec.lot_value - (stake.parcel.value - carried))
+    value = market.mark * (stake.parcel.lots - closed + opened) * market.spec.lot_value
+    entry_value = stake.parcel.value - carried + opened_value
+    equity = stake.margin.balance + margin_moved + sign * (value - entry_value)
+    return equity <= maintenance_margin(market.spec, value)
 
 
 def book_fill(state: ShardState, position: Position, sign: int, fill: Fill) -> None:

@@ -16,6 +16,8 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     mark = parse_price(market, command.price)
     _check_amounts(market, mark)
     market.mark = mark
+    if not market.lowest_mark or mark < market.lowest_mark:
+        market.lowest_mark = mark
     index_stale(market)
     if market.residuals:
         raise_exhausted(state, market)
@@ -32,9 +34,8 @@ def _check_amounts(market: Market, mark: int) -> None:
     mark ÷ lowest mark; only when this bound is reached are positions looked at.
     """
     spec = market.spec
-    if not market.lowest_mark or mark < market.lowest_mark:
-        market.lowest_mark = mark
-    if spec.value(mark, 1) < AMOUNT_LIMIT and spec.tiers[-1].up_to * mark < AMOUNT_LIMIT * market.lowest_mark:
+    lowest = market.lowest_mark or mark
+    if spec.value(mark, 1) < AMOUNT_LIMIT and spec.tiers[-1].up_to * mark < AMOUNT_LIMIT * lowest:
         return
     lots = max(
         (

@@ -17,7 +17,7 @@ from engine.state import ShardState
 from schemas.events import TradeExecuted, TradeSide
 from schemas.fields import SelfTradePrevention
 
-Stop = Literal["", "margin", "self_trade"]
+Stop = Literal["", "margin", "self_trade", "max_fills"]
 
 
 class Taker(NamedTuple):
@@ -39,13 +39,16 @@ class Taken(NamedTuple):
 
 
 def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int | None, lots: int) -> Taken:
-    """Trade up to `lots` against the book, at `limit` or better (None: at any price)."""
+    """Trade up to `lots` against the book, at `limit` or better (None: at any price).
+
+    Meets at most `limits.max_fills_per_order` resting orders, so that the events of one command are bounded.
+    """
     side = market.book.asks if sign > 0 else market.book.bids
     limit_key = None if limit is None else limit * sign
     # A rebate comes out of the taker's fee, and a forced order pays none.
     maker_fee = market.spec.maker_fee if taker.position is not None else max(0, market.spec.maker_fee)
     taken_lots = taken_value = 0
-    while taken_lots < lots:
+    for _ in range(state.spec.limits.max_fills_per_order):
         level = side.best
         if level is None or (limit_key is not None and level.key > limit_key):
             break
@@ -75,11 +78,21 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
         if taker_fill is not None and taker.position is not None:
             book_fill(state, taker.position, sign, taker_fill)
         book_fill(state, maker.position, -sign, maker_fill)
+        if taken_lots == lots:
+            break
+    else:
+        return Taken(taken_lots, taken_value, "max_fills")
     return Taken(taken_lots, taken_value, "")
 
 
 def can_fill_whole(
-    market: Market, taker: Position, stp: SelfTradePrevention, sign: int, limit: int | None, lots: int
+    state: ShardState,
+    market: Market,
+    taker: Position,
+    stp: SelfTradePrevention,
+    sign: int,
+    limit: int | None,
+    lots: int,
 ) -> bool:
     """Whether `take` would trade all of `lots`: the same walk on copies of what it would change.
 
@@ -92,10 +105,14 @@ def can_fill_whole(
     taking = Trial(taker)
     trials = {taker: taking}
     filled = 0
+    meetings_left = state.spec.limits.max_fills_per_order
     for level in side:
         if limit_key is not None and level.key > limit_key:
             return False
         for maker in level:
+            if not meetings_left:
+                return False
+            meetings_left -= 1
             if maker.position is taker:
                 if stp != "cancel_maker":
                     return False

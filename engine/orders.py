@@ -9,6 +9,7 @@ from engine.matching import Taker, can_fill_whole, take
 from engine.position import Position
 from engine.reject import Refused
 from engine.resting import cancel_order, close_order_id
+from engine.rules import check_open_orders, check_order, market_limit
 from engine.state import ShardState
 from schemas.commands import OrderAmend, OrderCancel, OrderCancelAll, OrderNew
 from schemas.events import OrderAccepted, OrderAmended, OrderCancelled
@@ -36,12 +37,13 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     sign = 1 if command.side == "buy" else -1
     limit = None if command.price is None else parse_price(market, command.price)
     lots = parse_lots(market, command.qty)
+    check_size(market, limit or market.mark, lots)
+    check_order(market, limit, lots)
     if command.reduce_only:
         if position.sign != -sign:
             raise Refused("reduce_only", f"there is no position that a {command.side} would reduce")
         lots = min(lots, position.parcel.lots)
         cost = 0
-        check_size(market, limit or market.mark, lots)
     else:
         cost = _check_new_risk(state, position, sign, limit or market.mark, lots)
     rests = command.kind == "limit" and command.tif == "gtc"
@@ -50,12 +52,15 @@ def new_order(state: ShardState, command: OrderNew) -> None:
             raise Refused("post_only", f"a {command.side} at {command.price} would trade at once")
         if not market.book.would_take(sign, limit):
             _check_room(state, market, sign, limit)
-    if position.market.positions.get(account.name) is not position:
-        state.register(position)
+    if rests:
+        check_open_orders(position, state.spec.limits.max_open_orders)
+    elif limit is None:
+        limit = market_limit(market, sign)
+    state.register(position)
     state.emit(
         OrderAccepted(market=spec.name, account=account.name, order_id=command.order_id, remaining=spec.lots.text(lots))
     )
-    if command.tif == "fok" and not can_fill_whole(market, position, command.stp, sign, limit, lots):
+    if command.tif == "fok" and not can_fill_whole(state, market, position, command.stp, sign, limit, lots):
         _end(state, position, command.order_id, lots, "fok")
         return
     _match_and_rest(
@@ -113,10 +118,10 @@ def amend(state: ShardState, command: OrderAmend) -> None:
             position.refresh_reserve()
         _emit_amended(state, order, price, lots)
         return
-    if order.reduce_only:
-        cost = 0
-        check_size(market, price, lots)
-    else:
+    check_size(market, price, lots)
+    check_order(market, price, lots)
+    cost = 0
+    if not order.reduce_only:
         cost = _check_new_risk(state, position, order.sign, price, lots, instead_of=order)
     if order.post_only and market.book.would_take(order.sign, price):
         raise Refused("post_only", f"order {order.order_id} is post-only and would trade at once")
@@ -203,7 +208,7 @@ def check_size(market: Market, price: int, lots: int) -> None:
 def _check_new_risk(
     state: ShardState, position: Position, sign: int, price: int, lots: int, instead_of: Order | None = None
 ) -> int:
-    """Check size, tier and margin of an order as if it were open beside the others; return its cost.
+    """Check tier and margin of an order as if it were open beside the others; return its cost.
 
     The account must carry the worse of its two sides. What does not raise that need is always carried, so that a
     trader under water can still reduce. `instead_of` is an open order that would leave.
@@ -216,7 +221,6 @@ def _check_new_risk(
         else:
             sell_lots, sell_cost = sell_lots - instead_of.lots, sell_cost - instead_of.cost
     market = position.market
-    check_size(market, price, lots)
     cost = order_cost(position, sign, price, lots)
     if sign > 0:
         buy_lots, buy_cost = buy_lots + lots, buy_cost + cost

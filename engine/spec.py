@@ -49,7 +49,9 @@ class LimitsSpec(NamedTuple):
 
     liquidations_per_command: int
     max_open_residuals: int
+    max_open_orders: int
     max_price_levels: int
+    max_fills_per_order: int
     reconciliations_per_command: int
     closed_order_memory: int
     transfer_memory: int
@@ -96,7 +98,10 @@ class MarketSpec:
         "lot_value",
         "lots",
         "maker_fee",
+        "max_order_lots",
+        "max_order_value",
         "name",
+        "price_band",
         "surplus_to_account",
         "taker_fee",
         "ticks",
@@ -124,6 +129,20 @@ class MarketSpec:
         self.liquidation_fee = _rate(f"{where}.liquidation_fee", config.liquidation_fee)
         self.surplus_to_account = config.surplus == "account"
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
+        self.max_order_lots = AMOUNT_LIMIT
+        if config.max_order_qty is not None:
+            lots = self.lots.parse(config.max_order_qty)
+            if not lots:
+                raise ConfigError(f"{where}.max_order_qty: expected a multiple of the lot above zero")
+            self.max_order_lots = lots
+        self.max_order_value = AMOUNT_LIMIT
+        if config.max_order_notional is not None:
+            self.max_order_value = _amount(f"{where}.max_order_notional", config.max_order_notional, self.asset)
+            if not self.max_order_value:
+                raise ConfigError(f"{where}.max_order_notional: expected an amount above zero")
+        self.price_band = None if config.price_band is None else _rate(f"{where}.price_band", config.price_band)
+        if self.price_band is not None and self.price_band > RATE:
+            raise ConfigError(f"{where}.price_band: expected at most 1, got {config.price_band}")
         self.tiers = _tiers(where, config, self.asset)
         self.default_leverage = _rate(f"{where}.default_leverage", config.default_leverage)
         self.default_leverage_text = trimmed_text(self.default_leverage, RATE_PLACES)
@@ -179,7 +198,9 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
     limits = LimitsSpec(
         config.limits.liquidations_per_command,
         config.limits.max_open_residuals,
+        config.limits.max_open_orders,
         config.limits.max_price_levels,
+        config.limits.max_fills_per_order,
         config.limits.reconciliations_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),

@@ -94,9 +94,11 @@ class ShardState:
         return position
 
     def register(self, position: Position) -> None:
-        """Make a new position known to its account and market."""
-        position.account.positions[position.market.spec.name] = position
-        position.market.positions[position.account.name] = position
+        """Make a position known to its account and market, which it is from the first accepted command on."""
+        name = position.account.name
+        if name not in position.market.positions:
+            position.account.positions[position.market.spec.name] = position
+            position.market.positions[name] = position
 
     def touch(self, position: Position) -> None:
         """Have the position and its wallet published at the end of the command."""

@@ -65,7 +65,7 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
     leverage = scaled(command.leverage, RATE_PLACES)
     if leverage is None or leverage >= AMOUNT_LIMIT:
         raise Refused("bad_leverage", f"leverage {command.leverage}: expected at most {RATE_PLACES} decimals")
-    position = state.position(account, market)
+    position = account.positions.get(market.spec.name) or Position(account, market)
     limit = market.spec.notional_limit(leverage)
     reached = worst_notional(position, position.buy_lots, position.sell_lots)
     if not limit or (leverage > position.leverage and reached > limit):
@@ -74,6 +74,7 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
             f"leverage {command.leverage} exceeds 1/initial of the tier of position and orders",
         )
     _hold_orders_at(position, leverage)
+    state.register(position)
     position.leverage_text = trimmed_text(leverage, RATE_PLACES)
     position.notional_limit = limit
     state.touch(position)

@@ -51,7 +51,9 @@ class LimitsConfig(_Table, frozen=True):
 
     liquidations_per_command: Count = 200
     max_open_residuals: Count = 10_000
+    max_open_orders: Count = 10_000
     max_price_levels: Count = 100_000
+    max_fills_per_order: Count = 10_000
     reconciliations_per_command: Count = 400
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
@@ -124,6 +126,9 @@ class MarketConfig(_Table, frozen=True):
     partial: Literal["none"] = "none"
     adl_ranking: Literal["pnl_leverage"] = "pnl_leverage"
     deficit_hold: Decimal = "0"
+    max_order_qty: Decimal | None = None
+    max_order_notional: Decimal | None = None
+    price_band: Decimal | None = None
 
     def __post_init__(self) -> None:
         check_id("shard", self.shard)
@@ -140,6 +145,9 @@ class MarketConfig(_Table, frozen=True):
             "deficit_hold",
         ):
             check_not_negative(name, getattr(self, name))
+        for name in ("max_order_qty", "max_order_notional", "price_band"):
+            if getattr(self, name) is not None:
+                check_not_negative(name, getattr(self, name))
 
 
 class VenueConfig(_Table, frozen=True):

@@ -103,7 +103,7 @@ TimeInForce = Literal["gtc", "ioc", "fok"]
 SelfTradePrevention = Literal["cancel_taker", "cancel_maker", "cancel_both"]
 MarginMode = Literal["isolated", "cross"]
 CancelReason = Literal[
-    "requested", "ioc", "fok", "self_trade", "reduce_only", "margin", "liquidation", "adl", "book_full"
+    "requested", "ioc", "fok", "self_trade", "reduce_only", "margin", "liquidation", "adl", "book_full", "max_fills"
 ]
 CauseKind = Literal[
     "surplus",

@@ -71,6 +71,8 @@ class Tally:
         self.reject_codes: Counter[str] = Counter()
         self.funds: dict[str, FundFlows] = {}
         self.markets: dict[str, MarketTally] = {}
+        self.takeovers = 0
+        self._held: set[str] = set()
         self._events: Counter[type[Event]] = Counter()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             **dict.fromkeys(_REJECTIONS, self._rejected),
@@ -78,6 +80,7 @@ class Tally:
             wire.LiquidationSettled: self._settled,
             wire.LiquidationResidual: self._residual,
             wire.LiquidationClosed: self._closed,
+            wire.TakeoverApproved: self._takeover_approved,
             wire.TakeoverFilled: self._takeover_filled,
             wire.TakeoverClosed: self._takeover_closed,
             wire.AdlTriggered: self._adl_triggered,
@@ -125,8 +128,8 @@ class Tally:
             "rejected": sum(events[kind] for kind in _REJECTIONS),
             "trades": events[wire.TradeExecuted],
             "liquidations": events[wire.LiquidationStarted],
-            "residuals": events[wire.LiquidationResidual],
-            "takeovers": events[wire.TakeoverApproved],
+            "residuals": sum(market.residuals for market in self.markets.values()),
+            "takeovers": self.takeovers,
             "adl": events[wire.AdlTriggered],
             "adl_executions": events[wire.AdlExecuted],
             "socialised": events[wire.LossSocialised],
@@ -172,6 +175,11 @@ class Tally:
         market = self._market(event.market)
         market.surplus = plus(market.surplus, Decimal(event.surplus))
 
+    def _takeover_approved(self, event: wire.TakeoverApproved) -> None:
+        if event.liquidation_id not in self._held:  # else a larger budget for a takeover that goes on
+            self._held.add(event.liquidation_id)
+            self.takeovers += 1
+
     def _takeover_filled(self, event: wire.TakeoverFilled) -> None:
         market = self._market(event.market)
         market.takeover_pnl = plus(market.takeover_pnl, Decimal(event.pnl))
@@ -179,12 +187,14 @@ class Tally:
     def _takeover_closed(self, event: wire.TakeoverClosed) -> None:
         market = self._market(event.market)
         market.takeovers += 1
+        self._held.discard(event.liquidation_id)
         pnl = Decimal(event.pnl)
         if pnl < market.worst_takeover:
             market.worst_takeover, market.worst_takeover_id = pnl, event.liquidation_id
 
     def _adl_triggered(self, event: wire.AdlTriggered) -> None:
         self._market(event.market).adl_triggered += 1
+        self._held.discard(event.liquidation_id)
 
     def _adl_executed(self, event: wire.AdlExecuted) -> None:
         market = self._market(event.market)

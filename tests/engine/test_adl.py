@@ -148,16 +148,26 @@ def test_a_loser_gives_only_the_lots_whose_loss_its_margin_pays_and_the_rest_is_
     assert stage.fund()["balance"] == "30.200000"
 
 
-def test_who_is_at_maintenance_margin_already_is_passed_over() -> None:
-    # carl's short waits for its own liquidation (cap 1 per command) when ADL looks for counterparties.
-    stage = crowd(opening="0", limits="liquidations_per_command = 1")
-    stage.deposit("alice", "500")
-    stage.open_position("alice", "sell", "1", "10500", "21", against="bob")
-    stage.mark("10900")  # alice, short, is bankrupt at 11,000: taken over with budget 0
-    stage.leverage("carl", "100")
-    stage.open_position("dave", "sell", "1", "10900", "100", against="carl")
-    stage.mark("11100")
-    assert {event.account for event in of_type(stage.events, AdlExecuted)} <= {"bob", "carl"}
+def test_who_is_at_maintenance_margin_already_is_not_ranked() -> None:
+    # The fund holds alice's 4 long, too old at the mark 10,200. c1, c2 and c3, short from 10,040 at 50 times, fall to
+    # maintenance margin there; the cap of 1 per command makes c3 wait while ADL looks for counterparties. dave has just
+    # sold 2 to c1 and c2, zed is short 1 at a loss. c3 must not be ranked: it gives its lot in the last resort only.
+    stage = crowd(opening="1000", limits="liquidations_per_command = 1", fund='takeover_max_age = "10m"')
+    for account, amount in (("alice", "2000"), ("c1", "201"), ("c2", "201"), ("c3", "201"), ("zed", "50000")):
+        stage.deposit(account, amount)
+    stage.open_position("alice", "buy", "4", "10500", "21", against="bob")
+    stage.mark("10040")
+    for account in ("c1", "c2", "c3"):
+        stage.leverage(account, "50")
+    stage.leverage("zed", "1")
+    for account in ("c1", "c2", "c3", "zed"):
+        stage.buy("bob", "1", "10040")
+        stage.sell(account, "1", "10040")
+    assert stage.account("bob")["positions"] == {}
+    stage.sell("dave", "2", "10210")
+    stage.now += 700 * SECOND
+    stage.mark("10200")
+    assert ranks(stage) == [(1, "dave", "2.000"), (2, "zed", "1.000"), (0, "c3", "1.000")]
 
 
 def test_when_the_mark_is_worse_for_the_counterparty_it_closes_at_the_mark_and_the_fund_gains() -> None:

@@ -1,12 +1,25 @@
 """Orders after they rest: cancel, cancel-all, amend; ids that are taken; and every code an order is refused with."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from schemas.events import Event, OrderAccepted, OrderAmended, OrderCancelled, OrderRejected, TradeExecuted
+from engine.fixed import AMOUNT_LIMIT
+from engine.reject import Code
+from schemas.events import (
+    Event,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderRejected,
+    PriceRejected,
+    TradeExecuted,
+)
 from schemas.wire import decode_command
 from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type, second_market
 from tests.engine.test_orders import cancels, open_market, prints
@@ -151,7 +164,6 @@ def test_an_amended_quantity_is_the_new_remainder_whatever_was_filled() -> None:
         ({"price": "9999.95"}, "off_tick"),
         ({"qty": "0.0001"}, "off_lot"),
         ({"price": "9990", "qty": "21"}, "position_limit"),
-        ({"qty": "100000000000"}, "amount_too_large"),
         ({"price": "10010"}, "post_only"),
         ({"price": "10015", "qty": "0.5"}, "post_only"),
         ({"price": "9980"}, "book_full"),
@@ -169,6 +181,18 @@ def test_a_refused_amendment_leaves_the_order_as_it_was(change: dict[str, str], 
     assert codes(stage.amend("alice", "a", **change)) == [code]
     assert stage.rows() == before
     assert stage.book("buy") == [("9990.0", "a", "1.000"), ("9990.0", "b", "1.000")]
+
+
+def test_an_order_alone_at_its_price_can_be_moved_while_the_side_is_full() -> None:
+    """It leaves its level before it needs another one."""
+    stage = open_market(limits="max_price_levels = 2")
+    stage.buy("alice", "1", "9000", order_id="a")
+    stage.buy("alice", "1", "8000", order_id="b")
+    assert codes(stage.amend("alice", "b", price="8500")) == []
+    assert stage.book("buy") == [("9000.0", "a", "1.000"), ("8500.0", "b", "1.000")]
+    stage.buy("bob", "1", "8500", order_id="c")
+    assert codes(stage.amend("alice", "b", price="8600")) == ["book_full"]
+    assert codes(stage.amend("alice", "b", price="9000")) == []
 
 
 def test_an_amended_order_stays_post_only_and_reduce_only() -> None:
@@ -321,8 +345,6 @@ ORDER = {"market": MARKET, "account": "alice", "order_id": "x", "side": "buy", "
         ("position_limit", {"qty": "101"}),
         ("position_limit", {"qty": "101", "side": "sell", "price": "12000"}),
         ("insufficient_margin", {"qty": "99", "price": "10005"}),
-        ("amount_too_large", {"price": "999999999999999999999999"}),
-        ("amount_too_large", {"qty": "999999999999999999999999"}),
     ],
 )
 def test_an_order_that_makes_no_sense_is_answered_with_a_code_and_changes_nothing(
@@ -340,6 +362,84 @@ def test_an_order_that_makes_no_sense_is_answered_with_a_code_and_changes_nothin
     assert refused.reason
     named = (refused.market, refused.account, refused.order_id)
     assert named == (command["market"], command["account"], command["order_id"])
+    assert stage.rows() == before
+
+
+def test_an_order_that_trades_whole_needs_no_room_in_the_book_and_a_remainder_without_room_is_cancelled() -> None:
+    stage = open_market(limits="max_price_levels = 1")
+    stage.sell("bob", "1", "11000")
+    stage.buy("carol", "2", "10000", order_id="bid")
+    assert prints(stage.sell("alice", "1", "10000")) == [("10000.0", "1.000", "bid")]
+    events = stage.sell("alice", "3", "10000", order_id="a")
+    assert prints(events) == [("10000.0", "1.000", "bid")]
+    assert cancels(events) == [("a", "2.000", "book_full")]
+    assert codes(stage.sell("alice", "1", "10000")) == ["book_full"]
+    assert codes(stage.sell("alice", "1", "11000")) == []
+
+
+def test_every_code_of_a_refusal_is_given_somewhere() -> None:
+    """What docs/wire.md lists comes from the type that lists the codes."""
+    engine = Path(__file__).parents[2] / "engine"
+    sources = [path.read_text("utf-8") for path in engine.glob("*.py") if path.name != "reject.py"]
+    assert [code for code in get_args(Code) if not any(f'"{code}"' in source for source in sources)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ("unknown_market", {"market": "DOGE-USDT"}),
+        ("off_tick", {"price": "10000.05"}),
+        ("amount_too_large", {"price": "92233720368547758.1"}),
+        ("amount_too_large", {"price": "92233720368547.8"}),
+    ],
+)
+def test_a_mark_that_makes_no_sense_is_refused_and_the_last_one_stays(code: str, named: dict[str, str]) -> None:
+    """One lot of 0.001 is worth 2^63 units at 9.2e15; a position of 1 at 9.2e12."""
+    stage = open_market()
+    stage.open_position("alice", "buy", "1", "10000", "10", against="bob")
+    before = stage.rows()
+    (refused,) = stage.send("price.mark", **{"market": MARKET, "price": "10000", **named})
+    assert isinstance(refused, PriceRejected)
+    assert (refused.code, refused.market) == (code, named.get("market", MARKET))
+    assert stage.rows() == before
+
+
+@pytest.mark.parametrize("up_to", ["20000", "1000000", "9000000000000"])
+@settings(max_examples=80)
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 17), st.integers(1, 99), st.sampled_from(["", "0.001", "0.1", "7", "300", "90000"])),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_a_mark_is_refused_exactly_when_a_position_would_be_worth_two_to_the_63_units(
+    up_to: str, steps: list[tuple[int, int, str]]
+) -> None:
+    """Positions are opened at marks between 0.1 and 10^18, and marks move to anywhere between."""
+    stage = Stage(tiers=f'[{{ up_to = "{up_to}", initial = "0.01", maintenance = "0.005" }}]')
+    for name in ("alice", "bob"):
+        stage.deposit(name, "4000000000000")
+    market = stage.venue.shards["usdt"].state.markets[MARKET]
+    for exponent, digits, qty in steps:
+        mark = digits * 10**exponent
+        largest = max((position.parcel.lots for position in market.positions.values()), default=1)
+        too_large = market.spec.value(mark, max(1, largest)) >= AMOUNT_LIMIT
+        assert codes(stage.mark(market.spec.ticks.text(mark))) == (["amount_too_large"] if too_large else [])
+        if qty and not too_large:
+            stage.sell("bob", qty, market.spec.ticks.text(mark))
+            stage.buy("alice", qty, market.spec.ticks.text(mark))
+            for name in ("alice", "bob"):
+                stage.send("order.cancel_all", shard="usdt", account=name)
+
+
+def test_a_refused_first_order_does_not_make_the_account_known_to_the_market() -> None:
+    """Who is known there is worked through in the order of appearance, so it is state."""
+    stage = open_market()
+    before = stage.rows()
+    assert codes(stage.buy("alice", "1000", "10000")) == ["position_limit"]
+    assert codes(stage.sell("alice", "1", "10000", reduce_only=True)) == ["reduce_only"]
+    assert codes(stage.buy("alice", "1", "10000.05")) == ["off_tick"]
     assert stage.rows() == before
 
 
@@ -401,6 +501,8 @@ def test_while_settlement_is_behind_only_orders_that_reduce_risk_are_taken() -> 
         codes(apply_alone(stage, "order.new", **order, account="bob", side="buy", order_id="only", reduce_only=True))
         == []
     )
+    flip = apply_alone(stage, "order.new", **{**order, "qty": "3"}, account="bob", side="buy", order_id="flip")
+    assert codes(flip) == ["settlement_behind"]
     amend = {"market": MARKET, "account": "carol", "order_id": "resting"}
     assert codes(apply_alone(stage, "order.amend", **amend, qty="2")) == ["settlement_behind"]
     assert codes(apply_alone(stage, "order.amend", **amend, qty="0.1")) == []

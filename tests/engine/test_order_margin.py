@@ -14,6 +14,7 @@ from schemas.events import (
     FeeShareAccrued,
     FundCredited,
     LedgerPosted,
+    LiquidationStarted,
     OrderCancelled,
     OrderRejected,
     PositionUpdated,
@@ -134,6 +135,19 @@ def test_the_share_of_the_cost_that_exceeds_the_position_is_rounded_up() -> None
         assert before - Fraction(stage.account("alice")["free"]) == Fraction(held)
 
 
+def test_a_flip_opens_no_more_than_the_tier_allows() -> None:
+    """At 20,000 a short of 4.9 is above the tier of leverage 10, opened at once or by flipping a long of 4.9."""
+    stage = open_market(tiers=TWO_TIERS)
+    for name in ("bob", "carol"):
+        stage.deposit(name, "1000000")
+        stage.leverage(name, "1")
+    stage.open_position("alice", "buy", "4.9", "10000", "10", against="bob")
+    stage.mark("20000")
+    assert codes(stage.sell("dave", "4.9", "20000")) == ["position_limit"]
+    assert codes(stage.sell("alice", "9.8", "20000")) == ["position_limit"]
+    assert codes(stage.sell("alice", "7.4", "20000")) == []
+
+
 @pytest.mark.parametrize(
     ("leverage", "largest", "refused"),
     [("100", "5", "5.001"), ("10", "5", "5.001"), ("5", "20", "20.001"), ("1", "20", "20.001")],
@@ -192,6 +206,18 @@ def test_a_maker_is_margined_at_the_mark_of_the_fill_not_of_the_order() -> None:
     stage.buy("alice", "1")
     assert stage.position("maker")["margin"] == "1300.000000"
     assert stage.account("maker")["wallet"] == "100.000000"
+
+
+@pytest.mark.parametrize(("price", "filled"), [("4999.9", False), ("5000", False), ("5000.1", True)])
+def test_no_fill_opens_a_short_that_is_due_for_liquidation_at_the_mark(price: str, filled: bool) -> None:
+    """At leverage 100 a print of half the mark brings 50 of margin beside the open loss: maintenance of the mark."""
+    stage = open_market()
+    stage.leverage("alice", "100")
+    stage.buy("bob", "1", price)
+    events = stage.sell("alice", "1", order_id="a")
+    assert cancels(events) == ([] if filled else [("a", "1.000", "margin")])
+    assert of_type(stage.mark("10000"), LiquidationStarted) == []
+    assert bool(stage.account("alice")["positions"]) == filled
 
 
 def test_a_maker_whose_margin_fails_is_cancelled_and_matching_goes_on() -> None:
@@ -393,6 +419,18 @@ def test_a_close_without_means_to_pay_its_fee_is_cancelled() -> None:
     assert stage.account("alice")["wallet"] == "0.097700"  # 4.6 − 4.5023
 
 
+@pytest.mark.parametrize(("maker_fee", "charged"), [("-0.0002", "0.000000"), ("0.0002", "1.820000")])
+def test_whom_a_liquidation_order_meets_pays_its_fee_but_gets_no_rebate(maker_fee: str, charged: str) -> None:
+    """A rebate comes out of the taker's fee, and a forced order pays none: fees held are never below zero."""
+    stage = open_market(market=f'maker_fee = "{maker_fee}"\ntaker_fee = "0.0005"\nfund_fee_share = "1"')
+    stage.open_position("alice", "buy", "1", "10000", "10", against="bob")
+    stage.buy("carol", "1", "9100")
+    events = stage.mark("9040")
+    assert of_type(events, LiquidationStarted)
+    assert fees_of(events) == [(charged, "0.000000")]
+    assert stage.venue.shards["usdt"].state.fees.balance == 0
+
+
 def test_the_funds_share_of_the_fees_of_a_command_is_rounded_down_per_trade_and_claimed_once() -> None:
     stage = open_market(market=f'{FEES}\nfund_fee_share = "0.333333333"')
     for price in ("10000", "10000.1"):
@@ -521,3 +559,19 @@ def test_the_postings_of_a_trade_name_margin_fee_and_pnl() -> None:
         ("usdt/wallet/bob", "usdt/margin/BTC-USDT/bob", "1000.000000", "margin"),
     ]
     assert of_type(stage.events, OrderCancelled) == []
+
+
+def test_of_orders_beyond_the_position_the_average_cost_is_held_back_and_the_fill_is_checked_again() -> None:
+    """Long 1; asks of 1 at 10,001 and 1 at 35,000 cost 1,000.1 and 3,500: half of it, 2,250.05, is held back.
+
+    The first ask closes, so the second would need 3,500; where the wallet has less it is cancelled at its fill.
+    """
+    stage = open_market()
+    stage.deposit("long", "3300")
+    stage.open_position("long", "buy", "1", "10000", "10", against="bob")
+    stage.sell("long", "1", "10001")
+    assert codes(stage.sell("long", "1", "35000")) == []
+    assert stage.account("long")["free"] == "49.950000"  # 2,300 − 2,250.05
+    stage.buy("carol", "1", "10001")
+    assert stage.account("long")["free"] == "0.000000"
+    assert [event.reason for event in of_type(stage.buy("carol", "1", "35000"), OrderCancelled)] == ["margin"]

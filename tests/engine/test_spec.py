@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.margin import maintenance_margin
-from engine.spec import DAY, SECOND, MarketSpec, compile_venue, duration, last_boundary, next_boundary
+from engine.spec import (
+    DAY,
+    RESERVED_SHARDS,
+    SECOND,
+    MarketSpec,
+    compile_venue,
+    duration,
+    last_boundary,
+    next_boundary,
+)
+from engine.venue import Venue
 from schemas.config import ConfigError, parse_config
 from tests.engine.stage import MARKET, TIERS, venue_toml
 
@@ -69,6 +79,26 @@ REFUSED = {
         venue_toml(market='deficit_hold = "0.0000001"'),
         "markets.BTC-USDT.deficit_hold: ",
         "at most 6 decimals (of USDT)",
+    ),
+    "a largest order of nothing": (
+        venue_toml(market='max_order_qty = "0"'),
+        "markets.BTC-USDT.max_order_qty: ",
+        "a multiple of the lot above zero",
+    ),
+    "a largest order between two lots": (
+        venue_toml(market='max_order_qty = "1.0005"'),
+        "markets.BTC-USDT.max_order_qty: ",
+        "a multiple of the lot above zero",
+    ),
+    "a largest value finer than a unit": (
+        venue_toml(market='max_order_notional = "0.0000001"'),
+        "markets.BTC-USDT.max_order_notional: ",
+        "at most 6 decimals",
+    ),
+    "a price band above one": (
+        venue_toml(market='price_band = "1.000000001"'),
+        "markets.BTC-USDT.price_band: ",
+        "at most 1, got 1.000000001",
     ),
     "no leverage": (venue_toml(market='default_leverage = "0"'), "markets.BTC-USDT.default_leverage: ", "above 0"),
     "leverage above the first tier": (
@@ -136,6 +166,11 @@ REFUSED = {
         "markets.BTC-USDT.fund: ",
         "expected a fund in USDT, the asset of shard usdt; euro is in EUR",
     ),
+    "a shard with the name of ledger accounts": (
+        venue_toml(market='\n[shards.fund]\nasset = "USDT"'),
+        "shards.fund: ",
+        "the ledger has accounts that begin with fund/",
+    ),
     "no market": ("[assets]\n[funds]\n[shards]\n[markets]", "markets: ", "at least one"),
     "nothing to refer to": (
         '[assets]\n[funds.btc]\nasset = "USDT"\n[shards]\n[markets]',
@@ -161,6 +196,7 @@ def test_a_config_that_makes_no_sense_is_refused_by_the_name_of_the_setting(what
         "markets.BTC-USDT.taker_fee",
         "markets.BTC-USDT.fund_fee_share",
         "markets.BTC-USDT.liquidation_fee",
+        "markets.BTC-USDT.price_band",
         "markets.BTC-USDT.default_leverage",
         "markets.BTC-USDT.tiers[0].initial",
         "markets.BTC-USDT.tiers[0].maintenance",
@@ -283,3 +319,22 @@ def test_prices_quantities_and_amounts_have_the_places_of_their_setting() -> Non
     assert spec.price_text(0, 1) is None
     assert spec.price_text(10**6, 0) is None
     assert spec.price_text(10**6, 1) == "0.20000000"
+
+
+@pytest.mark.parametrize(
+    ("shard", "fund"), [("fund", "fees"), ("transit", "btc"), ("treasury", "btc"), ("usdt", "fees")]
+)
+def test_no_two_balances_have_the_same_name_in_the_ledger(shard: str, fund: str) -> None:
+    """Else `fund/fees` would be the fund called fees and the fees of a shard called fund."""
+    names = {shard, "external"} - {"usdt"}
+    toml = venue_toml(market="".join(f'\n[shards.{name}]\nasset = "USDT"' for name in sorted(names)))
+    if fund != "btc":
+        toml += f'\n[funds.{fund}]\nasset = "USDT"'
+    if shard in RESERVED_SHARDS:
+        assert refusal(toml).startswith(f"shards.{shard}: ")
+        return
+    venue = Venue(parse_config(toml))
+    states = [machine.state for machine in venue.shards.values()]
+    purses = [purse for state in states for purse in (state.external, state.fees, state.transit)]
+    purses += [held.purse for held in venue.settlements["USDT"].funds.values()]
+    assert len(purses) == len({purse.name for purse in purses})

@@ -78,6 +78,20 @@ def test_unwinding_never_prints_beyond_the_budget() -> None:
     assert of_type(events, TradeExecuted) == []
 
 
+def test_the_limit_of_an_inventory_whose_price_is_off_the_grid_is_rounded_in_favour_of_the_fund() -> None:
+    # Margin 500.03: carried at 9,999.97, budget 0 at the mark 10,000. A bid of 9,999.9 would lose 0.07.
+    stage = bankrupt_long(opening="1000")
+    stage.deposit("alice", "0.03")
+    stage.margin("alice", "0.03")
+    stage.buy("carl", "1", "9999.9")
+    events = stage.mark("10000")
+    assert of_type(events, TakeoverApproved)[0].loss_budget == "0.000000"
+    assert of_type(events, TradeExecuted) == []
+    stage.buy("dave", "1", "10000")
+    (filled,) = of_type(stage.mark("10000"), TakeoverFilled)
+    assert filled.pnl == "0.030000"
+
+
 def test_the_budget_holds_for_all_lots_left_whatever_part_fills() -> None:
     # 2 lots of 1: budget 100, limit 9,950. 1 sold at 9,990 loses 10; the other may lose 90 then: limit 9,910.
     stage = bankrupt_long("2", opening="1000")

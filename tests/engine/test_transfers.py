@@ -11,6 +11,7 @@ from schemas.events import (
     AccountUpdated,
     Event,
     LedgerPosted,
+    LiquidationStarted,
     OrderAccepted,
     PositionUpdated,
     TransferKnown,
@@ -147,6 +148,12 @@ def test_a_transfer_that_makes_no_sense_is_refused_and_changes_nothing(
     assert stage.rows() == before
 
 
+def test_a_shard_without_markets_takes_deposits_and_ticks() -> None:
+    stage = Stage(market='\n[shards.empty]\nasset = "USDT"')
+    assert codes(stage.send("account.deposit", shard="empty", account="alice", amount="1", transfer_id="t")) == []
+    assert stage.send("clock.tick") == []
+
+
 def test_nothing_can_be_withdrawn_from_an_account_that_never_had_a_deposit() -> None:
     stage = Stage()
     assert codes(withdraw(stage, "nobody", "1")) == ["unknown_account"]
@@ -272,6 +279,16 @@ def test_leverage_has_to_fit_the_tier_of_position_and_orders() -> None:
     assert codes(stage.leverage("alice", "99.5")) == ["leverage_too_high"]
 
 
+def test_leverage_can_be_lowered_whatever_the_mark_made_of_the_position() -> None:
+    """Lifted over its last tier, a position fits no leverage; a lower one still means less risk."""
+    stage = open_market(tiers='[{ up_to = "50000", initial = "0.01", maintenance = "0.005" }]')
+    stage.open_position("alice", "buy", "5", "10000", "10", against="bob")
+    stage.mark("10001")
+    assert codes(stage.leverage("alice", "10.1")) == ["leverage_too_high"]
+    assert codes(stage.leverage("alice", "10")) == []
+    assert codes(stage.leverage("alice", "1")) == []
+
+
 def test_leverage_holds_for_the_next_fills() -> None:
     stage = open_market()
     stage.leverage("alice", "20")
@@ -317,6 +334,19 @@ def test_a_loss_is_kept_behind_when_margin_is_taken_and_a_profit_frees_none() ->
         "insufficient_margin",
         "100.000001 asked for, 100.000000 can be taken",
     )
+
+
+def test_taking_margin_out_never_makes_a_position_liquidatable() -> None:
+    """Short 1 at 10,000, leverage 100, mark 30,000: maintenance is 150, and equity has to stay above it."""
+    stage = open_market()
+    stage.deposit("bob", "1000000")
+    stage.open_position("alice", "sell", "1", "10000", "100", against="bob")
+    stage.margin("alice", "21000")
+    assert of_type(stage.mark("30000"), LiquidationStarted) == []
+    assert codes(stage.margin("alice", "-950")) == ["insufficient_margin"]
+    assert codes(stage.margin("alice", "-949.999999")) == []
+    assert of_type(stage.mark("30000"), LiquidationStarted) == []
+    assert of_type(stage.mark("30000.1"), LiquidationStarted)
 
 
 def test_a_higher_leverage_frees_margin_of_the_position() -> None:
