@@ -2,7 +2,6 @@
 
 from engine.account import Account
 from engine.book import Order
-from engine.fixed import AMOUNT_LIMIT
 from engine.margin import order_cost
 from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
@@ -37,7 +36,6 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     sign = 1 if command.side == "buy" else -1
     limit = None if command.price is None else parse_price(market, command.price)
     lots = parse_lots(market, command.qty)
-    check_size(market, limit or market.mark, lots)
     check_order(market, limit, lots)
     if command.reduce_only:
         if position.sign != -sign:
@@ -56,7 +54,8 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         check_open_orders(position, state.spec.limits.max_open_orders)
     elif limit is None:
         limit = market_limit(market, sign)
-    state.register(position)
+    if not position.is_known:
+        state.register(position)
     state.emit(
         OrderAccepted(market=spec.name, account=account.name, order_id=command.order_id, remaining=spec.lots.text(lots))
     )
@@ -118,7 +117,6 @@ def amend(state: ShardState, command: OrderAmend) -> None:
             position.refresh_reserve()
         _emit_amended(state, order, price, lots)
         return
-    check_size(market, price, lots)
     check_order(market, price, lots)
     cost = 0
     if not order.reduce_only:
@@ -196,13 +194,6 @@ def _check_room(state: ShardState, market: Market, sign: int, price: int) -> Non
     levels_max = state.spec.limits.max_price_levels
     if not market.book.has_room(sign, price, levels_max):
         raise Refused("book_full", f"the side has {levels_max} price levels already")
-
-
-def check_size(market: Market, price: int, lots: int) -> None:
-    """Refuse a quantity whose value at the price or at the mark is no amount. Raises Refused."""
-    highest = price if price > market.mark else market.mark
-    if highest * lots * market.spec.lot_value >= AMOUNT_LIMIT:
-        raise Refused("amount_too_large", "the value is 2^63 units or more")
 
 
 def _check_new_risk(

@@ -67,6 +67,7 @@ class Position:
         "buy_cost",
         "buy_lots",
         "indexed_sign",
+        "is_known",
         "leverage",
         "leverage_text",
         "margin",
@@ -95,6 +96,7 @@ class Position:
         self.leverage = market.spec.default_leverage
         self.leverage_text = market.spec.default_leverage_text
         self.notional_limit = market.spec.default_notional_limit
+        self.is_known = False
         self.sign = 0
         self.parcel = Parcel()
         self.realised_in_command = 0

@@ -3,7 +3,7 @@
 They bind what accounts send. Liquidation orders and unwinding funds are bound by their bankruptcy price and budget.
 """
 
-from engine.fixed import RATE, divide_down, divide_up
+from engine.fixed import AMOUNT_LIMIT, RATE, divide_down, divide_up
 from engine.market import Market
 from engine.position import Position
 from engine.reject import Refused
@@ -11,10 +11,14 @@ from engine.reject import Refused
 
 def check_order(market: Market, price: int | None, lots: int) -> None:
     """Refuse an order that is too large, or whose limit price (None: a market order) is off the band."""
-    spec = market.spec
+    spec, mark = market.spec, market.mark
+    value_per_tick = lots * spec.lot_value
+    limit = mark if price is None else price
+    if (limit if limit > mark else mark) * value_per_tick >= AMOUNT_LIMIT:
+        raise Refused("amount_too_large", "the order's value is 2^63 units or more")
     if lots > spec.max_order_lots:
         raise Refused("order_too_large", f"the largest order is {spec.lots.text(spec.max_order_lots)}")
-    if spec.value(price or market.mark, lots) > spec.max_order_value:
+    if limit * value_per_tick > spec.max_order_value:
         raise Refused("order_too_large", f"the largest order is worth {spec.asset.text(spec.max_order_value)}")
     if price is not None and spec.price_band is not None:
         lowest, highest = band_edge(market, -1), band_edge(market, 1)

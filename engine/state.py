@@ -95,10 +95,9 @@ class ShardState:
 
     def register(self, position: Position) -> None:
         """Make a position known to its account and market, which it is from the first accepted command on."""
-        name = position.account.name
-        if name not in position.market.positions:
-            position.account.positions[position.market.spec.name] = position
-            position.market.positions[name] = position
+        position.is_known = True
+        position.account.positions[position.market.spec.name] = position
+        position.market.positions[position.account.name] = position
 
     def touch(self, position: Position) -> None:
         """Have the position and its wallet published at the end of the command."""

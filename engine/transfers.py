@@ -74,7 +74,8 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
             f"leverage {command.leverage} exceeds 1/initial of the tier of position and orders",
         )
     _hold_orders_at(position, leverage)
-    state.register(position)
+    if not position.is_known:
+        state.register(position)
     position.leverage_text = trimmed_text(leverage, RATE_PLACES)
     position.notional_limit = limit
     state.touch(position)
