@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 RUN := out/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check schemas bench clean
+.PHONY: help setup run test check schemas bench month clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +35,21 @@ check: $(INSTALLED) ## lint, formatting, types, generated files
 
 schemas: $(INSTALLED) ## write schemas/json from the message types
 	$(BIN)/python -m schemas.documents
+
+PRICES ?= ../shared/data/btc-perp-1m-2022-01.csv.gz
+MONTH := out/month
+
+month: $(INSTALLED) ## replay PRICES (1-minute bars) whole: checked after every command, under three hash seeds
+	rm -rf $(MONTH) && mkdir -p $(MONTH)
+	$(BIN)/backstop generate --config deploy/venue.toml --prices $(PRICES) --accounts 2000 --seed 1 \
+		--out $(MONTH)/commands.jsonl.zst
+	PYTHONHASHSEED=0 $(BIN)/backstop replay $(MONTH)/commands.jsonl.zst --config deploy/venue.toml \
+		--out $(MONTH)/0 --html --check-every 1
+	for seed in 1 4294967295; do PYTHONHASHSEED=$$seed $(BIN)/backstop replay $(MONTH)/commands.jsonl.zst \
+		--config deploy/venue.toml --out $(MONTH)/$$seed > /dev/null || exit 1; done
+	for file in events.jsonl report.json; do cmp $(MONTH)/0/$$file $(MONTH)/1/$$file && \
+		cmp $(MONTH)/0/$$file $(MONTH)/4294967295/$$file || exit 1; done
+	echo "events and report, state hash included, are the same under three hash seeds"
 
 bench: $(INSTALLED) ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench --write
