@@ -5,15 +5,17 @@ from engine.purse import Purse
 
 
 class Account:
-    """`reserved` is what open orders hold back, in units; `waiting` counts positions queued for liquidation."""
+    """`reserved` is what open orders hold back, in units; `waiting` counts positions queued for liquidation;
+    `cancel_at` is when the dead-man switch goes off, 0 if it is not set."""
 
-    __slots__ = ("name", "positions", "reserved", "touched", "waiting", "wallet")
+    __slots__ = ("cancel_at", "name", "positions", "reserved", "touched", "waiting", "wallet")
 
     def __init__(self, shard_name: str, name: str) -> None:
         self.name = name
         self.wallet = Purse(f"{shard_name}/wallet/{name}")
         self.positions: dict[str, Position] = {}
         self.reserved = 0
+        self.cancel_at = 0
         self.waiting = 0
         self.touched = False
 

@@ -22,12 +22,16 @@ _EMPTY_LEVELS_KEPT: Final = 64
 
 
 class Order:
-    """An order at rest. `sign` is +1 for a buy and −1 for a sell; `cost` is the margin set aside for it."""
+    """An order at rest. `sign` is +1 for a buy and −1 for a sell.
+
+    `cost` is the margin set aside for it, in units; `expire_at` the event time at which it leaves, 0 if it has none.
+    """
 
     __slots__ = (
         "ahead",
         "behind",
         "cost",
+        "expire_at",
         "level",
         "lots",
         "order_id",
@@ -50,6 +54,7 @@ class Order:
         reduce_only: bool = False,  # noqa: FBT001, FBT002 -- by position: keyword-only costs a fifth of making an order
         post_only: bool = False,  # noqa: FBT001, FBT002 -- as above
         stp: SelfTradePrevention = "cancel_taker",
+        expire_at: int = 0,
     ) -> None:
         self.position = position
         self.order_id = order_id
@@ -60,6 +65,7 @@ class Order:
         self.reduce_only = reduce_only
         self.post_only = post_only
         self.stp: SelfTradePrevention = stp
+        self.expire_at = expire_at
         self.level: Level | None = None
         self.ahead: Order | None = None
         self.behind: Order | None = None
@@ -77,6 +83,7 @@ class Order:
             self.reduce_only,
             self.post_only,
             self.stp,
+            self.expire_at,
         )
 
 

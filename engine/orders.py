@@ -10,6 +10,7 @@ from engine.reject import Refused
 from engine.resting import cancel_order, close_order_id
 from engine.rules import check_open_orders, check_order, market_limit
 from engine.state import ShardState
+from engine.timers import expire_order_at
 from schemas.commands import OrderAmend, OrderCancel, OrderCancelAll, OrderNew
 from schemas.events import OrderAccepted, OrderAmended, OrderCancelled
 from schemas.fields import CancelReason, SelfTradePrevention
@@ -44,7 +45,9 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         cost = 0
     else:
         cost = _check_new_risk(state, position, sign, limit or market.mark, lots)
-    rests = command.kind == "limit" and command.tif == "gtc"
+    if command.expire_at is not None and command.expire_at <= now:
+        raise Refused("expired", f"expire_at {command.expire_at} is not after event time {now}")
+    rests = command.kind == "limit" and command.tif in ("gtc", "gtt")
     if limit is not None and rests:
         if command.post_only and market.book.would_take(sign, limit):
             raise Refused("post_only", f"a {command.side} at {command.price} would trade at once")
@@ -74,6 +77,7 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         rests=rests,
         reduce_only=command.reduce_only,
         post_only=command.post_only,
+        expire_at=command.expire_at or 0,
     )
 
 
@@ -143,6 +147,7 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         rests=True,
         reduce_only=order.reduce_only,
         post_only=order.post_only,
+        expire_at=order.expire_at,
     )
 
 
@@ -248,6 +253,7 @@ def _match_and_rest(
     rests: bool,
     reduce_only: bool,
     post_only: bool,
+    expire_at: int,
 ) -> None:
     market = position.market
     left = lots
@@ -267,12 +273,12 @@ def _match_and_rest(
     elif not market.book.has_room(sign, limit, state.spec.limits.max_price_levels):
         _end(state, position, order_id, left, "book_full")
     else:
-        order = Order(
-            position, order_id, sign, limit, left, cost, reduce_only=reduce_only, post_only=post_only, stp=stp
-        )
+        order = Order(position, order_id, sign, limit, left, cost, reduce_only, post_only, stp, expire_at)
         market.book.side(sign).add(order)
         position.add_order(order)
         position.refresh_reserve()
+        if expire_at:
+            expire_order_at(state, order)
 
 
 def _end(state: ShardState, position: Position, order_id: str, lots: int, reason: CancelReason) -> None:

@@ -11,6 +11,7 @@ Code = Literal[
     "bad_leverage",
     "book_full",
     "duplicate_order_id",
+    "expired",
     "in_liquidation",
     "insufficient_margin",
     "insufficient_balance",

@@ -2,9 +2,9 @@
 
     Shard(spec).apply(command) -> events
 
-Each command runs to its end before the next: event time moves on, liquidations that an earlier cap left over
-run, then the command itself, then what it changed is published once per position and account, and the money it
-moved as one posting.
+Each command runs to its end before the next: event time moves on, timers that are due go off, liquidations that an
+earlier cap left over run, then the command itself, then what it changed is published once per position and account,
+and the money it moved as one posting.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,10 @@ from engine.reject import Refused
 from engine.sequence import Incoming
 from engine.spec import ShardSpec, next_boundary
 from engine.state import ShardState
-from engine.transfers import deposit, move_margin, set_leverage, set_margin_mode, withdraw
+from engine.timers import run_timers
+from engine.transfers import cancel_after, deposit, move_margin, set_leverage, set_margin_mode, withdraw
 from schemas.commands import (
+    AccountCancelAfter,
     AccountDeposit,
     AccountLeverage,
     AccountMargin,
@@ -66,6 +68,7 @@ _HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     AccountLeverage: set_leverage,
     AccountMarginMode: set_margin_mode,
     AccountMargin: move_margin,
+    AccountCancelAfter: cancel_after,
     ClockTick: pass_time,
     ConfigSet: refuse_config,
     **dict.fromkeys(DECISION_TYPES, decide),
@@ -96,6 +99,8 @@ class Shard:
         if state.outbox.event_time >= state.period_end:
             _begin_period(state)
         state.liquidations_left = state.spec.limits.liquidations_per_command
+        if state.timers:
+            run_timers(state)
         if state.waiting:
             run_waiting(state)
         try:
@@ -129,7 +134,9 @@ class Shard:
                 state.transit.balance,
             )
         )
-        rows.extend(("account", account.name, account.wallet.balance) for account in state.accounts.values())
+        rows.extend(
+            ("account", account.name, account.wallet.balance, account.cancel_at) for account in state.accounts.values()
+        )
         for market in state.markets.values():
             rows.append(
                 (
@@ -155,6 +162,7 @@ class Shard:
             for residual in market.residuals.values():
                 rows.extend(residual.rows())
         rows.extend(("waiting", position.market.spec.name, position.account.name) for position in state.waiting)
+        rows.extend(("timer", *timer) for timer in sorted(state.timers))
         rows.extend(state.transfers.rows("transfer"))
         rows.extend(state.closed_orders.rows("closed_order"))
         return rows
@@ -193,5 +201,7 @@ def _reject(state: ShardState, command: Command | AnyDecision, refusal: Refused)
         state.emit(AccountRejected(account=command.account, code=code, reason=reason, transfer_id=command.transfer_id))
     elif isinstance(command, AccountLeverage | AccountMarginMode | AccountMargin):
         state.emit(AccountRejected(account=command.account, code=code, reason=reason, market=command.market))
+    elif isinstance(command, AccountCancelAfter):
+        state.emit(AccountRejected(account=command.account, code=code, reason=reason))
     else:
         raise TypeError(f"{type(command).__name__} cannot be refused")

@@ -53,6 +53,7 @@ class LimitsSpec(NamedTuple):
     max_price_levels: int
     max_fills_per_order: int
     reconciliations_per_command: int
+    timers_per_command: int
     closed_order_memory: int
     transfer_memory: int
 
@@ -202,6 +203,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.max_price_levels,
         config.limits.max_fills_per_order,
         config.limits.reconciliations_per_command,
+        config.limits.timers_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
     )

@@ -47,6 +47,7 @@ class ShardState:
         "outbox",
         "period_end",
         "spec",
+        "timers",
         "transfers",
         "transit",
         "waiting",
@@ -68,6 +69,7 @@ class ShardState:
         self.open_residuals = 0
         self.fee_shares: dict[str, int] = {}
         self.period_end = 0
+        self.timers: list[tuple[int, str, str, str]] = []
         self.waiting: list[Position] = []
         self.transfers = Remembered(spec.limits.transfer_memory)
         self.closed_orders = Remembered(spec.limits.closed_order_memory)

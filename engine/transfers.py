@@ -1,4 +1,4 @@
-"""The commands about accounts: deposit, withdraw, leverage, margin mode, isolated margin."""
+"""The commands about accounts: deposit, withdraw, leverage, margin mode, isolated margin, dead-man switch."""
 
 from engine.account import Account
 from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
@@ -6,15 +6,18 @@ from engine.margin import initial_margin, maintenance_margin, mark_value, order_
 from engine.orders import find_account, find_market
 from engine.position import Position
 from engine.reject import Refused
+from engine.spec import SECOND
 from engine.state import ShardState
+from engine.timers import set_switch
 from schemas.commands import (
+    AccountCancelAfter,
     AccountDeposit,
     AccountLeverage,
     AccountMargin,
     AccountMarginMode,
     AccountWithdraw,
 )
-from schemas.events import TransferKnown
+from schemas.events import AccountUpdated, TransferKnown
 
 
 def deposit(state: ShardState, command: AccountDeposit) -> None:
@@ -120,6 +123,16 @@ def move_margin(state: ShardState, command: AccountMargin) -> None:
     state.ledger.move(account.wallet, position.margin, amount, "margin")
     state.make_stale(position)
     state.touch(position)
+
+
+def cancel_after(state: ShardState, command: AccountCancelAfter) -> None:
+    """Set the dead-man switch, anew each time, or switch it off. Raises Refused."""
+    if command.shard != state.spec.name:
+        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
+    account = find_account(state, command.account)
+    set_switch(state, account, state.now + command.seconds * SECOND if command.seconds else 0)
+    wallet = state.spec.asset.text(account.wallet.balance)
+    state.emit(AccountUpdated(shard=state.spec.name, account=account.name, wallet=wallet, cancel_at=account.cancel_at))
 
 
 def _hold_orders_at(position: Position, leverage: int) -> None:

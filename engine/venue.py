@@ -15,6 +15,7 @@ from engine.settlement import FundCommand, Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
 from schemas.commands import (
+    AccountCancelAfter,
     AccountDeposit,
     AccountWithdraw,
     ClockTick,
@@ -50,7 +51,7 @@ class Venue:
         self._routes: dict[type, Callable[[Any], list[Event]]] = {
             ClockTick: self._to_all,
             ConfigSet: self._first_shard.apply,
-            **dict.fromkeys((AccountDeposit, AccountWithdraw, OrderCancelAll), self._by_shard),
+            **dict.fromkeys((AccountDeposit, AccountWithdraw, AccountCancelAfter, OrderCancelAll), self._by_shard),
             **dict.fromkeys((FundDeposit, FundWithdraw, FundMinimum, FundTransfer), self._by_fund),
         }
         self._receivers: dict[type, Callable[[Any], list[Event]]] = {
@@ -140,7 +141,7 @@ class Venue:
     def _by_market(self, command: Any) -> list[Event]:
         return self._shard_of_market.get(command.market, self._first_shard).apply(command)
 
-    def _by_shard(self, command: AccountDeposit | AccountWithdraw | OrderCancelAll) -> list[Event]:
+    def _by_shard(self, command: AccountDeposit | AccountWithdraw | AccountCancelAfter | OrderCancelAll) -> list[Event]:
         return self.shards.get(command.shard, self._first_shard).apply(command)
 
     def _by_fund(self, command: FundCommand) -> list[Event]:

@@ -50,6 +50,7 @@ class OrderNew(Command, tag="order.new", frozen=True):
     qty: PositiveDecimal
     price: PositiveDecimal | None = None
     tif: TimeInForce = "gtc"
+    expire_at: Annotated[Timestamp | None, Meta(description="with gtt: the event time at which it leaves")] = None
     post_only: bool = False
     reduce_only: bool = False
     stp: SelfTradePrevention = "cancel_taker"
@@ -61,12 +62,16 @@ class OrderNew(Command, tag="order.new", frozen=True):
             if self.price is None:
                 raise ValueError("price: expected a decimal string, as kind is limit; it is missing")
             check_positive("price", self.price)
-            if self.post_only and self.tif != "gtc":
-                raise ValueError(f"tif: expected gtc with post_only, got {self.tif!r}")
+            if self.post_only and self.tif not in ("gtc", "gtt"):
+                raise ValueError(f"tif: expected gtc or gtt with post_only, got {self.tif!r}")
         elif self.price is not None:
             raise ValueError(f"price: expected none, as kind is market; got {self.price!r}")
         elif self.post_only:
             raise ValueError("post_only: expected false, as kind is market")
+        elif self.tif == "gtt":
+            raise ValueError("tif: expected gtc, ioc or fok, as kind is market; got 'gtt'")
+        if (self.tif == "gtt") != (self.expire_at is not None):
+            raise ValueError(f"expire_at: expected with tif gtt and only then, tif is {self.tif!r}")
 
 
 class OrderCancel(Command, tag="order.cancel", frozen=True):
@@ -214,6 +219,23 @@ class AccountMargin(Command, tag="account.margin", frozen=True):
         check_positive("amount", self.amount.removeprefix("-"))
 
 
+class AccountCancelAfter(Command, tag="account.cancel_after", frozen=True):
+    """A dead-man switch: unless it is set again, all orders of the account leave after so many seconds.
+
+    Zero switches it off. The clock is event time.
+    """
+
+    topic = "accounts"
+
+    shard: Id
+    account: Id
+    seconds: Annotated[int, Meta(ge=0, le=604_800)]
+
+    def __post_init__(self) -> None:
+        check_id("shard", self.shard)
+        check_id("account", self.account)
+
+
 class FundDeposit(Command, tag="fund.deposit", frozen=True):
     """Money from outside into a fund."""
 
@@ -305,6 +327,7 @@ OutsideCommand = (
     | AccountLeverage
     | AccountMarginMode
     | AccountMargin
+    | AccountCancelAfter
     | FundDeposit
     | FundWithdraw
     | FundMinimum

@@ -55,6 +55,7 @@ class LimitsConfig(_Table, frozen=True):
     max_price_levels: Count = 100_000
     max_fills_per_order: Count = 10_000
     reconciliations_per_command: Count = 400
+    timers_per_command: Count = 1_000
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
 

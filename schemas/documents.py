@@ -46,7 +46,15 @@ _CROSS_FIELD_RULES: Final[Mapping[str, Document]] = MappingProxyType(
                 },
                 {
                     "if": {"required": ["post_only"], "properties": {"post_only": {"const": True}}},
-                    "then": {"properties": {"tif": {"const": "gtc"}}},
+                    "then": {"properties": {"tif": {"enum": ["gtc", "gtt"]}}},
+                },
+                {
+                    "if": {"required": ["tif"], "properties": {"tif": {"const": "gtt"}}},
+                    "then": {
+                        "required": ["expire_at"],
+                        "properties": {"expire_at": {"type": "integer"}, "kind": {"const": "limit"}},
+                    },
+                    "else": {"properties": {"expire_at": _ABSENT_OR_NULL}},
                 },
             ]
         },

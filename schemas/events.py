@@ -172,13 +172,14 @@ class PositionUpdated(Event, tag="position.updated", kw_only=True):
 
 
 class AccountUpdated(Event, tag="account.updated", kw_only=True):
-    """A wallet that changed where no `position.updated` of the same command carries it."""
+    """A wallet that no `position.updated` of the same command carries, or a dead-man switch that was set."""
 
     topic = "positions"
 
     shard: Id
     account: DerivedId
     wallet: Decimal
+    cancel_at: Annotated[Timestamp, Meta(description="when the switch goes off; 0: it is off")] | UnsetType = UNSET
 
 
 class AccountRejected(Event, tag="account.rejected", kw_only=True):

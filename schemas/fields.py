@@ -99,11 +99,22 @@ Ratio = Annotated[
 Side = Literal["buy", "sell"]
 PositionSide = Literal["long", "short", "flat"]
 OrderKind = Literal["limit", "market"]
-TimeInForce = Literal["gtc", "ioc", "fok"]
+TimeInForce = Literal["gtc", "gtt", "ioc", "fok"]
 SelfTradePrevention = Literal["cancel_taker", "cancel_maker", "cancel_both"]
 MarginMode = Literal["isolated", "cross"]
 CancelReason = Literal[
-    "requested", "ioc", "fok", "self_trade", "reduce_only", "margin", "liquidation", "adl", "book_full", "max_fills"
+    "requested",
+    "ioc",
+    "fok",
+    "self_trade",
+    "reduce_only",
+    "margin",
+    "liquidation",
+    "adl",
+    "book_full",
+    "max_fills",
+    "expired",
+    "disconnected",
 ]
 CauseKind = Literal[
     "surplus",

@@ -73,6 +73,11 @@ class History:
             )
         if roll < 0.975:
             return self._stamp({"type": "order.cancel_all", "shard": "usdt", "account": self._account()})
+        if roll < 0.98:
+            seconds = self._rng.choice([0, 1, 20])
+            return self._stamp(
+                {"type": "account.cancel_after", "shard": "usdt", "account": self._account(), "seconds": seconds}
+            )
         if roll < 0.985:
             self._now += self._rng.choice([1, 60, 700, 30_000]) * SECOND
             return self._stamp({"type": "clock.tick"})
@@ -115,7 +120,9 @@ class History:
             if self._rng.random() < 0.1:
                 command["post_only"] = True
             else:
-                command["tif"] = self._rng.choice(["gtc", "gtc", "gtc", "ioc", "fok"])
+                command["tif"] = self._rng.choice(["gtc", "gtc", "gtc", "gtt", "ioc", "fok"])
+                if command["tif"] == "gtt":
+                    command["expire_at"] = self._now + self._rng.randrange(1, 90) * SECOND
         self._orders.append((account, command["order_id"]))
         return self._stamp(command)
 

@@ -20,13 +20,20 @@ _SETTINGS = st.recursive(
     max_leaves=8,
 )
 
+_WITHOUT_TIME: dict[str, st.SearchStrategy[Any]] = {
+    "tif": st.sampled_from(["gtc", "ioc", "fok"]),
+    "expire_at": st.none(),
+}
+
 # The fields that go together, as alternatives; `fund.transfer` takes two funds that cannot be the same.
 _RULES: dict[str, list[dict[str, st.SearchStrategy[Any]]]] = {
     "order.new": [
-        {"kind": st.just("limit"), "price": _POSITIVE, "post_only": st.just(False)},
-        {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtc")},
-        {"kind": st.just("market"), "price": st.none(), "post_only": st.just(False)},
+        {"kind": st.just("limit"), "price": _POSITIVE, "post_only": st.just(False)} | _WITHOUT_TIME,
+        {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtc"), "expire_at": st.none()},
+        {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtt"), "expire_at": st.integers(0, 2**63 - 1)},
+        {"kind": st.just("market"), "price": st.none(), "post_only": st.just(False)} | _WITHOUT_TIME,
     ],
+    "account.cancel_after": [{"seconds": st.integers(0, 604_800)}],
     "order.amend": [{"price": _POSITIVE}, {"qty": _POSITIVE}],
     "fund.transfer": [{"fund": st.just("from"), "to": _IDS.filter("from".__ne__)}],
     "config.set": [{"changes": st.dictionaries(_IDS, _SETTINGS, max_size=3)}],

@@ -31,7 +31,7 @@ REFUSED = {
     "text as flag": Refused(_order(post_only="true"), "post_only", "expected `bool`, got `str`"),
     "number as flag": Refused(_order(reduce_only=1), "reduce_only", "expected `bool`, got `int`"),
     "number as choice": Refused(_order(side=1), "side", "buy or sell"),
-    "null as choice with a default": Refused(_order(tif=None), "tif", "fok, gtc or ioc"),
+    "null as choice with a default": Refused(_order(tif=None), "tif", "fok, gtc, gtt or ioc"),
     "text as ts": Refused(_order(ts="1767225600000000"), "ts", "expected `int`, got `str`"),
     "null as ts": Refused(_order(ts=None), "ts", "expected `int`, got `null`"),
     "flag as ts": Refused(_order(ts=True), "ts", "expected `int`, got `bool`"),
@@ -115,7 +115,14 @@ REFUSED = {
         "post_only",
         "as kind is market",
     ),
-    "post-only that cannot rest": Refused(_order(post_only=True, tif="ioc"), "tif", "expected gtc with post_only"),
+    "good till time without a time": Refused(_order(tif="gtt"), "expire_at", "expected with tif gtt and only then"),
+    "a time without good till time": Refused(_order(expire_at=5), "expire_at", "expected with tif gtt and only then"),
+    "market order good till time": Refused(
+        _order(kind="market", price=None, tif="gtt", expire_at=5), "tif", "expected gtc, ioc or fok"
+    ),
+    "post-only that cannot rest": Refused(
+        _order(post_only=True, tif="ioc"), "tif", "expected gtc or gtt with post_only"
+    ),
     "amend of nothing": Refused(without("order.amend", "price", "qty"), "price, qty", "at least one"),
     "amend to nulls": Refused(changed("order.amend", price=None, qty=None), "price, qty", "at least one"),
     "amend to zero": Refused(changed("order.amend", qty="0"), "qty", "above zero"),
