@@ -41,6 +41,10 @@ def _check_market(market: Market) -> None:
     entry_value += sum(residual.side * residual.parcel.value for residual in market.residuals.values())
     clearing = market.clearing.balance
     _require(clearing == -entry_value, f"{market.clearing.name} is {clearing}, entry values are {entry_value}")
+    waiting = sum(len(position.stops) for position in market.positions.values())
+    _require(
+        len(market.stops) <= waiting, f"{market.spec.name}: {len(market.stops)} stops wait, accounts know {waiting}"
+    )
     in_book = sum(1 for side in (market.book.bids, market.book.asks) for level in side for _ in level)
     _require(resting == in_book, f"{market.spec.name}: {in_book} orders rest in the book, accounts know of {resting}")
 

@@ -7,14 +7,7 @@ from engine.residual import Residual
 from engine.sequence import BrokenStream
 from engine.state import ShardState
 from engine.takeover import unwind
-from schemas.events import (
-    AdlTriggered,
-    AnyDecision,
-    DecisionRejected,
-    DeficitRepaid,
-    LossCovered,
-    TakeoverApproved,
-)
+from schemas.claims import AdlTriggered, AnyDecision, DecisionRejected, DeficitRepaid, LossCovered, TakeoverApproved
 
 
 def decide(state: ShardState, decision: AnyDecision) -> None:

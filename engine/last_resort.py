@@ -17,7 +17,8 @@ from engine.ranking import pnl_leverage
 from engine.residual import Residual
 from engine.state import ShardState
 from engine.takeover import book_unwound
-from schemas.events import LiquidationClosed, LiquidationUncovered, LossDeficit, LossSocialised
+from schemas.claims import LiquidationClosed, LiquidationUncovered
+from schemas.events import LossDeficit, LossSocialised
 
 
 def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None:

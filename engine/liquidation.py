@@ -25,7 +25,8 @@ from engine.position import Parcel, Position
 from engine.residual import Residual
 from engine.resting import after_change, cancel_risk_increasing
 from engine.state import POSITION_SIDES, ShardState
-from schemas.events import LiquidationOrdered, LiquidationResidual, LiquidationSettled, LiquidationStarted
+from schemas.claims import LiquidationResidual, LiquidationSettled
+from schemas.events import LiquidationOrdered, LiquidationStarted
 
 
 def index_stale(market: Market) -> None:

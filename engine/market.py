@@ -5,6 +5,7 @@ from engine.position import Position
 from engine.purse import Purse
 from engine.residual import Residual
 from engine.spec import MarketSpec
+from engine.stops import MarketStops
 from engine.triggers import TriggerIndex
 
 
@@ -30,6 +31,7 @@ class Market:
         "shard_name",
         "spec",
         "stale",
+        "stops",
         "suspense",
         "trades",
         "triggers",
@@ -44,6 +46,7 @@ class Market:
         self.trades = 0
         self.positions: dict[str, Position] = {}
         self.triggers = TriggerIndex()
+        self.stops = MarketStops()
         self.stale: list[Position] = []
         self.realised: dict[str, int] = {}
         self.residuals: dict[str, Residual] = {}

@@ -1,5 +1,6 @@
-"""What a mark price does, in this order: exhausted takeovers, liquidations, unwinding."""
+"""What a mark price does, in this order: exhausted takeovers, liquidations, unwinding, stop orders."""
 
+from engine.activation import trigger_by_mark
 from engine.fixed import AMOUNT_LIMIT
 from engine.liquidation import ask_settlement, index_stale, liquidate_triggered
 from engine.market import Market
@@ -25,6 +26,7 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     liquidate_triggered(state, market)
     if market.residuals:
         unwind_all(state, market)
+    trigger_by_mark(state, market)
 
 
 def _check_amounts(market: Market, mark: int) -> None:

@@ -161,6 +161,10 @@ def _print_trade(
     spec = market.spec
     amount = spec.asset.text
     market.trades += 1
+    if market.stops.count_by_last:
+        if not market.stops.high:
+            state.printed.append(market)
+        market.stops.note_print(maker.price)
     if spec.fund_fee_share and maker_fee + taker_fee > 0:
         share = share_down(maker_fee + taker_fee, spec.fund_fee_share, RATE)
         if share:

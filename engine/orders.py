@@ -7,12 +7,13 @@ from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
 from engine.position import Position
 from engine.reject import Refused
-from engine.resting import cancel_order, close_order_id
+from engine.resting import cancel_everything, cancel_order, cancel_stop, close_order_id, end_stop
 from engine.rules import check_open_orders, check_order, market_limit
 from engine.state import ShardState
-from engine.timers import expire_order_at
+from engine.stops import FALLING, RISING, StopOrder
+from engine.timers import expire_at
 from schemas.commands import OrderAmend, OrderCancel, OrderCancelAll, OrderNew
-from schemas.events import OrderAccepted, OrderAmended, OrderCancelled
+from schemas.events import OrderAccepted, OrderAmended, OrderCancelled, OrderTriggered
 from schemas.fields import CancelReason, SelfTradePrevention
 
 
@@ -31,9 +32,64 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     position = account.positions.get(spec.name) or Position(account, market)
     if (
         command.order_id in position.orders
+        or command.order_id in position.stops
         or state.closed_orders.recall((spec.name, account.name, command.order_id), now) is not None
     ):
         raise Refused("duplicate_order_id", f"order id {command.order_id} is open or was closed moments ago")
+    if command.expire_at is not None and command.expire_at <= now:
+        raise Refused("expired", f"expire_at {command.expire_at} is not after event time {now}")
+    if command.trigger_price is not None:
+        _wait_for_trigger(state, position, command, command.trigger_price)
+    else:
+        _place(state, position, command)
+
+
+def activate(state: ShardState, stop: StopOrder, price: int) -> None:
+    """Make a stop order, whose price has come, an order: checked and matched as if it were new."""
+    position = stop.position
+    spec = position.market.spec
+    state.emit(
+        OrderTriggered(
+            market=spec.name,
+            account=position.account.name,
+            order_id=stop.command.order_id,
+            trigger_price=spec.ticks.text(stop.trigger),
+            price=spec.ticks.text(price),
+        )
+    )
+    if position.account.waiting:
+        end_stop(state, stop, "liquidation")
+        return
+    try:
+        _place(state, position, stop.command, stop)
+    except Refused as refusal:
+        end_stop(state, stop, "refused", refusal.code)
+
+
+def _wait_for_trigger(state: ShardState, position: Position, command: OrderNew, trigger_price: str) -> None:
+    """Accept a stop order: its grids are checked now, everything else when it is triggered."""
+    market = position.market
+    if command.price is not None:
+        parse_price(market, command.price)
+    lots = parse_lots(market, command.qty)
+    trigger = parse_price(market, trigger_price)
+    direction = RISING if command.trigger_when == "rises_to" else FALLING
+    if command.trigger_by == "mark" and (market.mark - trigger) * direction >= 0:
+        raise Refused("would_trigger", f"the mark {market.spec.ticks.text(market.mark)} has reached {trigger_price}")
+    check_open_orders(position, state.spec.limits.max_open_orders)
+    if not position.is_known:
+        state.register(position)
+    stop = StopOrder(position, command, trigger, direction)
+    market.stops.add(stop)
+    position.stops[command.order_id] = stop
+    if command.expire_at is not None:
+        expire_at(state, position, command.order_id, command.expire_at)
+    _emit_accepted(state, position, command.order_id, lots)
+
+
+def _place(state: ShardState, position: Position, command: OrderNew, activated: StopOrder | None = None) -> None:
+    """Check an order, accept it unless it was accepted as a stop order before, match it, let it rest."""
+    market = position.market
     sign = 1 if command.side == "buy" else -1
     limit = None if command.price is None else parse_price(market, command.price)
     lots = parse_lots(market, command.qty)
@@ -45,8 +101,6 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         cost = 0
     else:
         cost = _check_new_risk(state, position, sign, limit or market.mark, lots)
-    if command.expire_at is not None and command.expire_at <= now:
-        raise Refused("expired", f"expire_at {command.expire_at} is not after event time {now}")
     rests = command.kind == "limit" and command.tif in ("gtc", "gtt")
     if limit is not None and rests:
         if command.post_only and market.book.would_take(sign, limit):
@@ -59,9 +113,10 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         limit = market_limit(market, sign)
     if not position.is_known:
         state.register(position)
-    state.emit(
-        OrderAccepted(market=spec.name, account=account.name, order_id=command.order_id, remaining=spec.lots.text(lots))
-    )
+    if activated is None:
+        _emit_accepted(state, position, command.order_id, lots)
+    else:
+        del position.stops[command.order_id]
     if command.tif == "fok" and not can_fill_whole(state, market, position, command.stp, sign, limit, lots):
         _end(state, position, command.order_id, lots, "fok")
         return
@@ -77,14 +132,17 @@ def new_order(state: ShardState, command: OrderNew) -> None:
         rests=rests,
         reduce_only=command.reduce_only,
         post_only=command.post_only,
-        expire_at=command.expire_at or 0,
+        expires=command.expire_at or 0,
     )
 
 
 def cancel(state: ShardState, command: OrderCancel) -> None:
     """Take one open order out. Raises Refused, `unknown_order` also for an order of somebody else."""
-    order = _find_open(state, command.market, command.account, command.order_id)
-    cancel_order(state, order, "requested")
+    found = _find_open(state, command.market, command.account, command.order_id)
+    if isinstance(found, Order):
+        cancel_order(state, found, "requested")
+    else:
+        cancel_stop(state, found, "requested")
 
 
 def cancel_all(state: ShardState, command: OrderCancelAll) -> None:
@@ -98,8 +156,7 @@ def cancel_all(state: ShardState, command: OrderCancelAll) -> None:
     for name in names:
         position = account.positions.get(name)
         if position is not None:
-            for order in list(position.orders.values()):
-                cancel_order(state, order, "requested")
+            cancel_everything(state, position, "requested")
 
 
 def amend(state: ShardState, command: OrderAmend) -> None:
@@ -109,6 +166,8 @@ def amend(state: ShardState, command: OrderAmend) -> None:
     margin is checked for the new size, and it may trade.
     """
     order = _find_open(state, command.market, command.account, command.order_id)
+    if not isinstance(order, Order):
+        raise Refused("not_supported", "a stop order that waits cannot be amended; cancel it and send another")
     position = order.position
     market = position.market
     price = order.price if command.price is None else parse_price(market, command.price)
@@ -147,7 +206,7 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         rests=True,
         reduce_only=order.reduce_only,
         post_only=order.post_only,
-        expire_at=order.expire_at,
+        expires=order.expire_at,
     )
 
 
@@ -183,11 +242,11 @@ def parse_lots(market: Market, text: str) -> int:
     return lots
 
 
-def _find_open(state: ShardState, market_name: str, account_name: str, order_id: str) -> Order:
+def _find_open(state: ShardState, market_name: str, account_name: str, order_id: str) -> Order | StopOrder:
     market = find_market(state, market_name)
     account = find_account(state, account_name)
     position = account.positions.get(market.spec.name)
-    order = position.orders.get(order_id) if position is not None else None
+    order = (position.orders.get(order_id) or position.stops.get(order_id)) if position is not None else None
     if order is None:
         raise Refused("unknown_order", f"account {account_name} has no open order {order_id} in {market_name}")
     if account.waiting:
@@ -253,7 +312,7 @@ def _match_and_rest(
     rests: bool,
     reduce_only: bool,
     post_only: bool,
-    expire_at: int,
+    expires: int,
 ) -> None:
     market = position.market
     left = lots
@@ -273,12 +332,12 @@ def _match_and_rest(
     elif not market.book.has_room(sign, limit, state.spec.limits.max_price_levels):
         _end(state, position, order_id, left, "book_full")
     else:
-        order = Order(position, order_id, sign, limit, left, cost, reduce_only, post_only, stp, expire_at)
+        order = Order(position, order_id, sign, limit, left, cost, reduce_only, post_only, stp, expires)
         market.book.side(sign).add(order)
         position.add_order(order)
         position.refresh_reserve()
-        if expire_at:
-            expire_order_at(state, order)
+        if expires:
+            expire_at(state, position, order_id, expires)
 
 
 def _end(state: ShardState, position: Position, order_id: str, lots: int, reason: CancelReason) -> None:
@@ -294,6 +353,12 @@ def _end(state: ShardState, position: Position, order_id: str, lots: int, reason
             reason=reason,
         )
     )
+
+
+def _emit_accepted(state: ShardState, position: Position, order_id: str, lots: int) -> None:
+    spec = position.market.spec
+    account = position.account.name
+    state.emit(OrderAccepted(market=spec.name, account=account, order_id=order_id, remaining=spec.lots.text(lots)))
 
 
 def _emit_amended(state: ShardState, order: Order, price: int, lots: int) -> None:

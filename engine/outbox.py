@@ -2,7 +2,8 @@
 
 from engine.purse import Ledger
 from engine.spec import AssetSpec
-from schemas.events import Event, LedgerPosted
+from schemas.envelope import Event
+from schemas.events import LedgerPosted
 
 
 class Outbox:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from engine.book import Order
 from engine.fixed import divide_up, share_down
 from engine.purse import Purse
+from engine.stops import StopOrder
 
 if TYPE_CHECKING:
     from engine.account import Account
@@ -82,6 +83,7 @@ class Position:
         "sell_lots",
         "sign",
         "stale",
+        "stops",
         "touched",
         "trigger",
         "waiting",
@@ -101,6 +103,7 @@ class Position:
         self.parcel = Parcel()
         self.realised_in_command = 0
         self.orders: dict[str, Order] = {}
+        self.stops: dict[str, StopOrder] = {}
         self.reduce_only_orders = 0
         self.buy_lots = self.buy_cost = 0
         self.sell_lots = self.sell_cost = 0

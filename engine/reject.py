@@ -37,6 +37,7 @@ Code = Literal[
     "unknown_fund",
     "unknown_market",
     "unknown_order",
+    "would_trigger",
     "wrong_shard",
 ]
 

@@ -4,6 +4,7 @@ from engine.account import Account
 from engine.book import Order
 from engine.position import Position
 from engine.state import ShardState
+from engine.stops import StopOrder
 from schemas.events import OrderAmended, OrderCancelled
 from schemas.fields import CancelReason
 
@@ -26,6 +27,40 @@ def cancel_order(state: ShardState, order: Order, reason: CancelReason) -> None:
             reason=reason,
         )
     )
+
+
+def cancel_stop(state: ShardState, stop: StopOrder, reason: CancelReason) -> None:
+    """Take a stop order that still waits out of the market."""
+    stop.position.market.stops.discard(stop)
+    end_stop(state, stop, reason)
+
+
+def end_stop(state: ShardState, stop: StopOrder, reason: CancelReason, code: str | None = None) -> None:
+    """Say that a stop order, which waits for no price any more, is over without having been an order."""
+    position = stop.position
+    spec = position.market.spec
+    del position.stops[stop.command.order_id]
+    close_order_id(state, position, stop.command.order_id)
+    lots = spec.lots.parse(stop.command.qty)
+    assert lots is not None, "the quantity was parsed when it was accepted"
+    event = OrderCancelled(
+        market=spec.name,
+        account=position.account.name,
+        order_id=stop.command.order_id,
+        remaining=spec.lots.text(lots),
+        reason=reason,
+    )
+    if code is not None:
+        event.code = code
+    state.emit(event)
+
+
+def cancel_everything(state: ShardState, position: Position, reason: CancelReason) -> None:
+    """Cancel all orders of a position, then all its stop orders that still wait."""
+    for order in list(position.orders.values()):
+        cancel_order(state, order, reason)
+    for stop in list(position.stops.values()):
+        cancel_stop(state, stop, reason)
 
 
 def close_order_id(state: ShardState, position: Position, order_id: str) -> None:
@@ -64,10 +99,12 @@ def after_change(state: ShardState, position: Position) -> None:
 
 
 def cancel_risk_increasing(state: ShardState, position: Position) -> None:
-    """Cancel what a liquidation must not meet: every order that is not reduce-only."""
+    """Cancel what a liquidation must not meet: every order that is not reduce-only, and every stop order."""
     for order in list(position.orders.values()):
         if not order.reduce_only:
             cancel_order(state, order, "liquidation")
+    for stop in list(position.stops.values()):
+        cancel_stop(state, stop, "liquidation")
 
 
 def cancel_unaffordable(state: ShardState, account: Account, position: Position) -> None:

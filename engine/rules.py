@@ -29,7 +29,7 @@ def check_order(market: Market, price: int | None, lots: int) -> None:
 
 def check_open_orders(position: Position, orders_max: int) -> None:
     """Refuse an order that would rest beside as many as are allowed."""
-    if len(position.orders) >= orders_max:
+    if len(position.orders) + len(position.stops) >= orders_max:
         raise Refused("too_many_orders", f"{orders_max} orders are open in {position.market.spec.name} already")
 
 

@@ -21,21 +21,13 @@ from engine.reject import Refused
 from engine.remembered import Remembered
 from engine.sequence import BrokenStream, Incoming
 from engine.spec import AssetSpec, MarketSpec, VenueSpec, last_boundary, next_boundary
-from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
-from schemas.events import (
+from schemas.claims import (
     AdlTriggered,
     Claim,
     Decision,
     DecisionRejected,
     DeficitRepaid,
-    Event,
     FeeShareAccrued,
-    FundBelowMinimum,
-    FundCredited,
-    FundDebited,
-    FundReconciled,
-    FundRejected,
-    FundUpdated,
     LiquidationClosed,
     LiquidationResidual,
     LiquidationSettled,
@@ -46,6 +38,9 @@ from schemas.events import (
     TakeoverExhausted,
     TakeoverFilled,
 )
+from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
+from schemas.envelope import Event
+from schemas.events import FundBelowMinimum, FundCredited, FundDebited, FundReconciled, FundRejected, FundUpdated
 from schemas.fields import CauseKind
 
 FundCommand = FundDeposit | FundWithdraw | FundMinimum | FundTransfer

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
+from engine.activation import run_triggered
 from engine.decisions import decide
 from engine.fixed import AMOUNT_LIMIT
 from engine.liquidation import run_waiting
@@ -22,6 +23,7 @@ from engine.spec import ShardSpec, next_boundary
 from engine.state import ShardState
 from engine.timers import run_timers
 from engine.transfers import cancel_after, deposit, move_margin, set_leverage, set_margin_mode, withdraw
+from schemas.claims import DECISION_TYPES, AnyDecision, Decision
 from schemas.commands import (
     AccountCancelAfter,
     AccountDeposit,
@@ -38,16 +40,8 @@ from schemas.commands import (
     OrderNew,
     PriceMark,
 )
-from schemas.events import (
-    DECISION_TYPES,
-    AccountRejected,
-    AnyDecision,
-    ConfigRejected,
-    Decision,
-    Event,
-    OrderRejected,
-    PriceRejected,
-)
+from schemas.envelope import Event
+from schemas.events import AccountRejected, ConfigRejected, OrderRejected, PriceRejected
 
 
 def refuse_config(state: ShardState, command: ConfigSet) -> None:
@@ -103,10 +97,15 @@ class Shard:
             run_timers(state)
         if state.waiting:
             run_waiting(state)
+        state.stops_left = state.spec.limits.stops_per_command
+        if state.triggered:
+            run_triggered(state)
         try:
             handler(state, command)
         except Refused as refusal:
             _reject(state, command, refusal)
+        if state.triggered or state.printed:
+            run_triggered(state)
         return state.finish_command()
 
     def state_hash(self) -> str:
@@ -158,10 +157,12 @@ class Shard:
             for side in (market.book.bids, market.book.asks):
                 for level in side:
                     rows.extend(order.row() for order in level)
+            rows.extend(market.stops.rows())
             rows.extend(("realised", name, amount) for name, amount in market.realised.items())
             for residual in market.residuals.values():
                 rows.extend(residual.rows())
         rows.extend(("waiting", position.market.spec.name, position.account.name) for position in state.waiting)
+        rows.extend((*stop.row(), price) for stop, price in state.triggered)
         rows.extend(("timer", *timer) for timer in sorted(state.timers))
         rows.extend(state.transfers.rows("transfer"))
         rows.extend(state.closed_orders.rows("closed_order"))

@@ -54,6 +54,7 @@ class LimitsSpec(NamedTuple):
     max_fills_per_order: int
     reconciliations_per_command: int
     timers_per_command: int
+    stops_per_command: int
     closed_order_memory: int
     transfer_memory: int
 
@@ -204,6 +205,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.max_fills_per_order,
         config.limits.reconciliations_per_command,
         config.limits.timers_per_command,
+        config.limits.stops_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
     )

@@ -8,13 +8,10 @@ from engine.position import Position
 from engine.purse import Ledger, Purse
 from engine.remembered import Remembered
 from engine.spec import ShardSpec
-from schemas.events import (
-    AccountUpdated,
-    Claim,
-    Event,
-    FeeShareAccrued,
-    PositionUpdated,
-)
+from engine.stops import StopOrder
+from schemas.claims import Claim, FeeShareAccrued
+from schemas.envelope import Event
+from schemas.events import AccountUpdated, PositionUpdated
 from schemas.fields import PositionSide
 
 POSITION_SIDES: dict[int, PositionSide] = {1: "long", 0: "flat", -1: "short"}
@@ -23,10 +20,11 @@ POSITION_SIDES: dict[int, PositionSide] = {1: "long", 0: "flat", -1: "short"}
 class ShardState:
     """Accounts, markets and money of one shard.
 
-    `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order;
-    `fee_shares` is what of this command's trading fees goes to the funds, by market. `open_residuals` counts
-    questions that settlement has not answered. `transit` is what was ever sent to settlement, net; `external` is
-    minus what came in from outside, net.
+    `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order; `triggered`
+    are stop orders whose price has come, with that price; `printed` the markets whose last price stop orders wait for
+    and that have traded. `fee_shares` is what of this command's trading fees goes to the funds, by market.
+    `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to settlement,
+    net; `external` is minus what came in from outside, net.
     """
 
     __slots__ = (
@@ -46,10 +44,13 @@ class ShardState:
         "open_residuals",
         "outbox",
         "period_end",
+        "printed",
         "spec",
+        "stops_left",
         "timers",
         "transfers",
         "transit",
+        "triggered",
         "waiting",
     )
 
@@ -69,6 +70,9 @@ class ShardState:
         self.open_residuals = 0
         self.fee_shares: dict[str, int] = {}
         self.period_end = 0
+        self.stops_left = 0
+        self.printed: list[Market] = []
+        self.triggered: list[tuple[StopOrder, int]] = []
         self.timers: list[tuple[int, str, str, str]] = []
         self.waiting: list[Position] = []
         self.transfers = Remembered(spec.limits.transfer_memory)

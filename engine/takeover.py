@@ -10,7 +10,7 @@ from engine.market import Market
 from engine.matching import Taker, take
 from engine.residual import Residual
 from engine.state import POSITION_SIDES, ShardState
-from schemas.events import TakeoverClosed, TakeoverExhausted, TakeoverFilled
+from schemas.claims import TakeoverClosed, TakeoverExhausted, TakeoverFilled
 
 
 def raise_exhausted(state: ShardState, market: Market) -> None:

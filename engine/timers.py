@@ -7,15 +7,14 @@ set. One that was moved or is over stays in the heap until its time and is then 
 from heapq import heappop, heappush
 
 from engine.account import Account
-from engine.book import Order
-from engine.resting import cancel_order
+from engine.position import Position
+from engine.resting import cancel_everything, cancel_order, cancel_stop
 from engine.state import ShardState
 
 
-def expire_order_at(state: ShardState, order: Order) -> None:
-    """Have an order that rests leave at its `expire_at`."""
-    position = order.position
-    heappush(state.timers, (order.expire_at, position.account.name, position.market.spec.name, order.order_id))
+def expire_at(state: ShardState, position: Position, order_id: str, due: int) -> None:
+    """Have an order that rests, or a stop order that waits, leave at `due`."""
+    heappush(state.timers, (due, position.account.name, position.market.spec.name, order_id))
 
 
 def set_switch(state: ShardState, account: Account, due: int) -> None:
@@ -37,9 +36,12 @@ def run_timers(state: ShardState) -> None:
             if account.cancel_at == due:
                 account.cancel_at = 0
                 for position in account.positions.values():
-                    for order in list(position.orders.values()):
-                        cancel_order(state, order, "disconnected")
+                    cancel_everything(state, position, "disconnected")
             continue
-        found = account.positions[market_name].orders.get(order_id)
-        if found is not None and found.expire_at == due:
-            cancel_order(state, found, "expired")
+        position = account.positions[market_name]
+        order = position.orders.get(order_id)
+        stop = position.stops.get(order_id)
+        if order is not None and order.expire_at == due:
+            cancel_order(state, order, "expired")
+        elif stop is not None and stop.command.expire_at == due:
+            cancel_stop(state, stop, "expired")

@@ -14,6 +14,7 @@ from engine.report import report_accounts, report_funds, report_markets
 from engine.settlement import FundCommand, Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
+from schemas.claims import CLAIM_TYPES, DECISION_TYPES, AnyDecision, Claim
 from schemas.commands import (
     AccountCancelAfter,
     AccountDeposit,
@@ -28,7 +29,7 @@ from schemas.commands import (
     OrderCancelAll,
 )
 from schemas.config import VenueConfig
-from schemas.events import CLAIM_TYPES, DECISION_TYPES, AnyDecision, Claim, Event
+from schemas.envelope import Event
 
 
 class Venue:

@@ -20,6 +20,8 @@ from schemas.fields import (
     Side,
     TimeInForce,
     Timestamp,
+    TriggerSource,
+    TriggerWhen,
     check_id,
     check_not_negative,
     check_order_ids,
@@ -54,10 +56,19 @@ class OrderNew(Command, tag="order.new", frozen=True):
     post_only: bool = False
     reduce_only: bool = False
     stp: SelfTradePrevention = "cancel_taker"
+    trigger_price: Annotated[PositiveDecimal | None, Meta(description="a stop or take-profit order waits for it")] = (
+        None
+    )
+    trigger_when: Annotated[TriggerWhen | None, Meta(description="with trigger_price: from which side")] = None
+    trigger_by: TriggerSource = "mark"
 
     def __post_init__(self) -> None:
         check_order_ids(self.market, self.account, self.order_id)
         check_positive("qty", self.qty)
+        if self.trigger_price is not None:
+            check_positive("trigger_price", self.trigger_price)
+        if (self.trigger_price is None) != (self.trigger_when is None):
+            raise ValueError("trigger_when: expected with trigger_price and only then")
         if self.kind == "limit":
             if self.price is None:
                 raise ValueError("price: expected a decimal string, as kind is limit; it is missing")

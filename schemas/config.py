@@ -56,6 +56,7 @@ class LimitsConfig(_Table, frozen=True):
     max_fills_per_order: Count = 10_000
     reconciliations_per_command: Count = 400
     timers_per_command: Count = 1_000
+    stops_per_command: Count = 200
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
 

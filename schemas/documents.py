@@ -20,7 +20,8 @@ import orjson
 
 from schemas.commands import COMMAND_TYPES, Command
 from schemas.config import VenueConfig
-from schemas.events import EVENT_TYPES, Event
+from schemas.envelope import Event
+from schemas.events import EVENT_TYPES
 from schemas.fields import ID_PATTERN, INT64_MAX
 
 FOLDER: Final = Path(__file__).parent / "json"
@@ -55,6 +56,11 @@ _CROSS_FIELD_RULES: Final[Mapping[str, Document]] = MappingProxyType(
                         "properties": {"expire_at": {"type": "integer"}, "kind": {"const": "limit"}},
                     },
                     "else": {"properties": {"expire_at": _ABSENT_OR_NULL}},
+                },
+                {
+                    "if": {"required": ["trigger_price"], "properties": {"trigger_price": _GIVEN}},
+                    "then": {"required": ["trigger_when"], "properties": {"trigger_when": _GIVEN}},
+                    "else": {"properties": {"trigger_when": _ABSENT_OR_NULL}},
                 },
             ]
         },

@@ -1,15 +1,15 @@
-"""Every event of the contract: what engines and settlement publish, and what they tell each other.
+"""Every event of the contract: what engines and settlement publish. What they tell each other is in `schemas.claims`.
 
-Optional fields that do not apply are left out of the JSON; a price that does not exist is null. The header
-(`stream`, `seq`, `prev`, `ts`, `cause`) is filled by the outbox of the machine that emits the event. Events
-with a `claim` go from an engine to settlement, events with a `decision` go back; both are numbered without
-gaps per shard.
+Optional fields that do not apply are left out of the JSON; a price that does not exist is null. The header is
+filled by the outbox of the machine that emits the event.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from schemas.claims import AnyClaim, AnyDecision
+from schemas.envelope import Event
 from schemas.fields import (
     CancelReason,
     CauseKind,
@@ -25,36 +25,6 @@ from schemas.fields import (
     SignedDecimal,
     Timestamp,
 )
-
-
-class Event(Struct, tag_field="type", kw_only=True, forbid_unknown_fields=True, gc=False):
-    """The header that all events share."""
-
-    topic: ClassVar[str]
-
-    stream: str = ""
-    seq: Sequence = 0
-    prev: Annotated[Sequence, Meta(description="seq of the stream's previous event on this topic")] = 0
-    ts: Timestamp = 0
-    cause: Annotated[Sequence, Meta(description="journal number of the command that caused it")] = 0
-
-
-class Claim(Event, kw_only=True):
-    """What an engine tells settlement: on `liquidations`, numbered per shard."""
-
-    topic = "liquidations"
-
-    claim: Sequence = 0
-
-
-class Decision(Event, kw_only=True):
-    """What settlement answers to one shard: on `decisions`, numbered per asset and shard."""
-
-    topic = "decisions"
-
-    shard: Id
-    decision: Sequence = 0
-
 
 # --- executions ---------------------------------------------------------------------------------------------
 
@@ -92,6 +62,19 @@ class OrderCancelled(Event, tag="order.cancelled", kw_only=True):
     order_id: DerivedId
     remaining: Annotated[Decimal, Meta(description="what was cancelled")]
     reason: CancelReason
+    code: Annotated[str, Meta(description="with refused: the code as of order.rejected")] | UnsetType = UNSET
+
+
+class OrderTriggered(Event, tag="order.triggered", kw_only=True):
+    """A stop or take-profit order became an order: the price that did it. What follows is as for a new order."""
+
+    topic = "executions"
+
+    market: Id
+    account: DerivedId
+    order_id: DerivedId
+    trigger_price: Decimal
+    price: Decimal
 
 
 class OrderAmended(Event, tag="order.amended", kw_only=True):
@@ -235,156 +218,6 @@ class LiquidationOrdered(Event, tag="liquidation.ordered", kw_only=True):
     qty: Decimal
     price: Decimal
     tif: Literal["ioc"] = "ioc"
-
-
-# --- liquidations: claims -----------------------------------------------------------------------------------
-
-
-class LiquidationSettled(Claim, tag="liquidation.settled", kw_only=True):
-    """What the liquidation order filled, and what is left of the margin after the fee."""
-
-    liquidation_id: DerivedId
-    market: Id
-    filled_qty: Decimal
-    average_price: Price8 | None
-    fee: Decimal
-    surplus: Decimal
-    to: Literal["fund", "account"]
-
-
-class LiquidationResidual(Claim, tag="liquidation.residual", kw_only=True):
-    """What the book did not take, carried at bankruptcy value: settlement must decide."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    side: PositionSide
-    qty: Decimal
-    bankruptcy_price: Price8 | None
-    bankruptcy_value: Decimal
-    mark_price: Decimal
-    expected_loss: Decimal
-
-
-class TakeoverFilled(Claim, tag="takeover.filled", kw_only=True):
-    """A fund's inventory was unwound by `qty` at the average `price`."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    fund: Id
-    qty: Decimal
-    price: Price8
-    pnl: SignedDecimal
-
-
-class TakeoverExhausted(Claim, tag="takeover.exhausted", kw_only=True):
-    """What is left of a takeover would lose more than its budget, or is too old: settlement decides anew."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    side: PositionSide
-    qty: Decimal
-    bankruptcy_value: Decimal
-    mark_price: Decimal
-    expected_loss: Decimal
-    reason: Literal["budget", "max_age"]
-
-
-class TakeoverClosed(Claim, tag="takeover.closed", kw_only=True):
-    """A takeover is unwound to the last lot: its reservation can go. `pnl` is that of all its fills."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    fund: Id
-    qty: Annotated[Decimal, Meta(description="all that the takeover sold or bought back")]
-    price: Annotated[Price8 | None, Meta(description="average over all fills")]
-    pnl: SignedDecimal
-
-
-class LiquidationUncovered(Claim, tag="liquidation.uncovered", kw_only=True):
-    """The last resort closed what ADL could not place, at the mark: can the fund pay this loss?"""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    loss: Decimal
-
-
-class LiquidationClosed(Claim, tag="liquidation.closed", kw_only=True):
-    """A residual that settlement answered with ADL is gone, and who paid."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    adl_qty: Decimal
-    surplus: Decimal
-    socialised: Decimal
-    deficit: Decimal
-
-
-class FeeShareAccrued(Claim, tag="fee_share.accrued", kw_only=True):
-    """The fund's share of the trading fees of one command."""
-
-    market: Id
-    fund: Id
-    amount: Decimal
-
-
-class DecisionRejected(Claim, tag="decision.rejected", kw_only=True):
-    """A decision for a question that is no longer open. Releases its reservation."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    code: str
-    reason: str
-
-
-# --- decisions ----------------------------------------------------------------------------------------------
-
-
-class TakeoverApproved(Decision, tag="takeover.approved", kw_only=True):
-    """The fund takes `qty` over at bankruptcy value and may lose `loss_budget` unwinding it."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    fund: Id
-    qty: Decimal
-    loss_budget: Decimal
-
-
-class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
-    """The fund cannot take `qty`: the best-ranked opposing positions are closed against it."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    side: PositionSide
-    qty: Decimal
-    bankruptcy_value: Decimal
-    fund: Id
-    fund_balance: Decimal
-    expected_loss: Decimal
-    reason: Literal["fund_insufficient", "takeover_expired"]
-
-
-class LossCovered(Decision, tag="loss.covered", kw_only=True):
-    """What the fund pays of a loss that neither book nor ADL could place; the rest is socialised."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    fund: Id
-    amount: Decimal
-
-
-class DeficitRepaid(Decision, tag="deficit.repaid", kw_only=True):
-    """Money from a fund's later credits that pays back a market's deficit."""
-
-    market: Id
-    fund: Id
-    amount: Decimal
 
 
 # --- adl ----------------------------------------------------------------------------------------------------
@@ -546,24 +379,11 @@ class LedgerPosted(Event, tag="ledger.posted", kw_only=True):
     lines: list[LedgerLine]
 
 
-AnyClaim = (
-    LiquidationSettled
-    | LiquidationResidual
-    | TakeoverFilled
-    | TakeoverExhausted
-    | TakeoverClosed
-    | LiquidationUncovered
-    | LiquidationClosed
-    | FeeShareAccrued
-    | DecisionRejected
-)
-AnyDecision = TakeoverApproved | AdlTriggered | LossCovered | DeficitRepaid
-CLAIM_TYPES: tuple[type[Claim], ...] = AnyClaim.__args__
-DECISION_TYPES: tuple[type[Decision], ...] = AnyDecision.__args__
 AnyEvent = (
     OrderAccepted
     | OrderRejected
     | OrderCancelled
+    | OrderTriggered
     | OrderAmended
     | TradeExecuted
     | PriceRejected

@@ -101,6 +101,8 @@ PositionSide = Literal["long", "short", "flat"]
 OrderKind = Literal["limit", "market"]
 TimeInForce = Literal["gtc", "gtt", "ioc", "fok"]
 SelfTradePrevention = Literal["cancel_taker", "cancel_maker", "cancel_both"]
+TriggerSource = Literal["mark", "last"]
+TriggerWhen = Literal["rises_to", "falls_to"]
 MarginMode = Literal["isolated", "cross"]
 CancelReason = Literal[
     "requested",
@@ -115,6 +117,7 @@ CancelReason = Literal[
     "max_fills",
     "expired",
     "disconnected",
+    "refused",
 ]
 CauseKind = Literal[
     "surplus",

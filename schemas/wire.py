@@ -8,7 +8,8 @@ import msgspec
 import orjson
 
 from schemas.commands import COMMAND_TYPES, Command, OutsideCommand
-from schemas.events import EVENT_TYPES, AnyEvent, Event
+from schemas.envelope import Event
+from schemas.events import EVENT_TYPES, AnyEvent
 from schemas.refusals import choice, quote, read_refusal
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -16,10 +16,11 @@ from consumers.dashboard.timeline import Bars, Line
 from consumers.dead_letters import DeadLetter
 from consumers.exact import ZERO, minus, plus, times
 from consumers.replay.tally import Tally
+from schemas import claims
 from schemas import events as wire
 from schemas.commands import Command, PriceMark
 from schemas.config import VenueConfig
-from schemas.events import Event
+from schemas.envelope import Event
 
 MARKERS_MAX: Final = 600
 ADL_ROWS_MAX: Final = 100
@@ -123,16 +124,16 @@ class Dashboard:
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             wire.PositionUpdated: self._position,
             wire.LiquidationStarted: self._started,
-            wire.LiquidationSettled: self._settled,
-            wire.LiquidationResidual: self._residual,
-            wire.TakeoverApproved: self._takeover_approved,
-            wire.TakeoverFilled: self._takeover_filled,
-            wire.TakeoverExhausted: self._takeover_exhausted,
-            wire.TakeoverClosed: self._takeover_closed,
-            wire.AdlTriggered: self._adl_triggered,
+            claims.LiquidationSettled: self._settled,
+            claims.LiquidationResidual: self._residual,
+            claims.TakeoverApproved: self._takeover_approved,
+            claims.TakeoverFilled: self._takeover_filled,
+            claims.TakeoverExhausted: self._takeover_exhausted,
+            claims.TakeoverClosed: self._takeover_closed,
+            claims.AdlTriggered: self._adl_triggered,
             wire.AdlExecuted: self._adl_executed,
-            wire.LiquidationUncovered: self._uncovered,
-            wire.LiquidationClosed: self._closed,
+            claims.LiquidationUncovered: self._uncovered,
+            claims.LiquidationClosed: self._closed,
             wire.FundCredited: self._fund_moved,
             wire.FundDebited: self._fund_moved,
             wire.FundUpdated: self._fund_updated,
@@ -221,7 +222,7 @@ class Dashboard:
             bankruptcy_price=event.bankruptcy_price,
         )
 
-    def _settled(self, event: wire.LiquidationSettled) -> None:
+    def _settled(self, event: claims.LiquidationSettled) -> None:
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.filled_qty = plus(case.filled_qty, Decimal(event.filled_qty))
             case.average_price = event.average_price
@@ -231,13 +232,13 @@ class Dashboard:
             case.is_settled = True
             self._finished.append(case)
 
-    def _residual(self, event: wire.LiquidationResidual) -> None:
+    def _residual(self, event: claims.LiquidationResidual) -> None:
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.residual_qty = Decimal(event.qty)
             case.expected_loss = Decimal(event.expected_loss)
             case.owes_answer = True
 
-    def _takeover_approved(self, event: wire.TakeoverApproved) -> None:
+    def _takeover_approved(self, event: claims.TakeoverApproved) -> None:
         self._reserve(event.liquidation_id, event.fund, Decimal(event.loss_budget))
         if (case := self._open.get(event.liquidation_id)) is not None:
             self.markets[case.market].taken_over += case.fund is None
@@ -245,25 +246,25 @@ class Dashboard:
             case.owes_answer = False
             case.is_held = True
 
-    def _takeover_filled(self, event: wire.TakeoverFilled) -> None:
+    def _takeover_filled(self, event: claims.TakeoverFilled) -> None:
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.takeover_pnl = plus(case.takeover_pnl, Decimal(event.pnl))
         if (budget := self._budgets.get(event.liquidation_id)) is not None:
             fund, left = budget
             self._reserve(event.liquidation_id, fund, max(ZERO, plus(left, Decimal(event.pnl))))
 
-    def _takeover_exhausted(self, event: wire.TakeoverExhausted) -> None:
+    def _takeover_exhausted(self, event: claims.TakeoverExhausted) -> None:
         self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.owes_answer = True
 
-    def _takeover_closed(self, event: wire.TakeoverClosed) -> None:
+    def _takeover_closed(self, event: claims.TakeoverClosed) -> None:
         self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.is_held = False
             self._finished.append(case)
 
-    def _adl_triggered(self, event: wire.AdlTriggered) -> None:
+    def _adl_triggered(self, event: claims.AdlTriggered) -> None:
         self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.owes_answer = False
@@ -280,11 +281,11 @@ class Dashboard:
             case.adl_counterparties += 1
             case.reached_last_resort |= event.rank == 0
 
-    def _uncovered(self, event: wire.LiquidationUncovered) -> None:
+    def _uncovered(self, event: claims.LiquidationUncovered) -> None:
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.reached_last_resort = True
 
-    def _closed(self, event: wire.LiquidationClosed) -> None:
+    def _closed(self, event: claims.LiquidationClosed) -> None:
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.socialised = Decimal(event.socialised)
             case.deficit = Decimal(event.deficit)

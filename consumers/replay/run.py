@@ -18,7 +18,7 @@ from consumers.replay.progress import ReplayProgress
 from consumers.replay.tally import Tally
 from engine.venue import Venue
 from schemas.commands import Command
-from schemas.events import Event
+from schemas.envelope import Event
 from schemas.wire import RECORD_BYTES_MAX, WireError, decode_command, encode
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

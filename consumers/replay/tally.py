@@ -8,13 +8,15 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from consumers.exact import ZERO, plus
+from schemas import claims
 from schemas import events as wire
 from schemas.commands import Command
-from schemas.events import EVENT_TYPES, Event
+from schemas.envelope import Event
+from schemas.events import EVENT_TYPES
 
 _TAGS: Final[dict[type[Event], str]] = {kind: str(kind.__struct_config__.tag) for kind in EVENT_TYPES}
 _REJECTIONS: Final = tuple(
-    kind for kind, tag in _TAGS.items() if tag.endswith(".rejected") and kind is not wire.DecisionRejected
+    kind for kind, tag in _TAGS.items() if tag.endswith(".rejected") and kind is not claims.DecisionRejected
 )
 
 
@@ -77,13 +79,13 @@ class Tally:
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             **dict.fromkeys(_REJECTIONS, self._rejected),
             wire.LiquidationStarted: self._started,
-            wire.LiquidationSettled: self._settled,
-            wire.LiquidationResidual: self._residual,
-            wire.LiquidationClosed: self._closed,
-            wire.TakeoverApproved: self._takeover_approved,
-            wire.TakeoverFilled: self._takeover_filled,
-            wire.TakeoverClosed: self._takeover_closed,
-            wire.AdlTriggered: self._adl_triggered,
+            claims.LiquidationSettled: self._settled,
+            claims.LiquidationResidual: self._residual,
+            claims.LiquidationClosed: self._closed,
+            claims.TakeoverApproved: self._takeover_approved,
+            claims.TakeoverFilled: self._takeover_filled,
+            claims.TakeoverClosed: self._takeover_closed,
+            claims.AdlTriggered: self._adl_triggered,
             wire.AdlExecuted: self._adl_executed,
             wire.AdlCompleted: self._adl_completed,
             wire.LossSocialised: self._socialised,
@@ -130,7 +132,7 @@ class Tally:
             "liquidations": events[wire.LiquidationStarted],
             "residuals": sum(market.residuals for market in self.markets.values()),
             "takeovers": self.takeovers,
-            "adl": events[wire.AdlTriggered],
+            "adl": events[claims.AdlTriggered],
             "adl_executions": events[wire.AdlExecuted],
             "socialised": events[wire.LossSocialised],
             "cancelled": events[wire.OrderCancelled],
@@ -159,32 +161,32 @@ class Tally:
         market.liquidations += 1
         market.liquidated_qty = plus(market.liquidated_qty, Decimal(event.qty))
 
-    def _settled(self, event: wire.LiquidationSettled) -> None:
+    def _settled(self, event: claims.LiquidationSettled) -> None:
         market = self._market(event.market)
         market.filled_qty = plus(market.filled_qty, Decimal(event.filled_qty))
         market.fees = plus(market.fees, Decimal(event.fee))
         market.surplus = plus(market.surplus, Decimal(event.surplus))
 
-    def _residual(self, event: wire.LiquidationResidual) -> None:
+    def _residual(self, event: claims.LiquidationResidual) -> None:
         market = self._market(event.market)
         if event.round == 1:  # later rounds ask again about the same quantity
             market.residuals += 1
             market.residual_qty = plus(market.residual_qty, Decimal(event.qty))
 
-    def _closed(self, event: wire.LiquidationClosed) -> None:
+    def _closed(self, event: claims.LiquidationClosed) -> None:
         market = self._market(event.market)
         market.surplus = plus(market.surplus, Decimal(event.surplus))
 
-    def _takeover_approved(self, event: wire.TakeoverApproved) -> None:
+    def _takeover_approved(self, event: claims.TakeoverApproved) -> None:
         if event.liquidation_id not in self._held:  # else a larger budget for a takeover that goes on
             self._held.add(event.liquidation_id)
             self.takeovers += 1
 
-    def _takeover_filled(self, event: wire.TakeoverFilled) -> None:
+    def _takeover_filled(self, event: claims.TakeoverFilled) -> None:
         market = self._market(event.market)
         market.takeover_pnl = plus(market.takeover_pnl, Decimal(event.pnl))
 
-    def _takeover_closed(self, event: wire.TakeoverClosed) -> None:
+    def _takeover_closed(self, event: claims.TakeoverClosed) -> None:
         market = self._market(event.market)
         market.takeovers += 1
         self._held.discard(event.liquidation_id)
@@ -192,7 +194,7 @@ class Tally:
         if pnl < market.worst_takeover:
             market.worst_takeover, market.worst_takeover_id = pnl, event.liquidation_id
 
-    def _adl_triggered(self, event: wire.AdlTriggered) -> None:
+    def _adl_triggered(self, event: claims.AdlTriggered) -> None:
         self._market(event.market).adl_triggered += 1
         self._held.discard(event.liquidation_id)
 

@@ -123,6 +123,12 @@ class History:
                 command["tif"] = self._rng.choice(["gtc", "gtc", "gtc", "gtt", "ioc", "fok"])
                 if command["tif"] == "gtt":
                     command["expire_at"] = self._now + self._rng.randrange(1, 90) * SECOND
+        if self._rng.random() < 0.12:
+            away = self._rng.randrange(1, 150)
+            rises = self._rng.random() < 0.5
+            command["trigger_price"] = self._ticks(max(1, self._price + away if rises else self._price - away))
+            command["trigger_when"] = "rises_to" if rises else "falls_to"
+            command["trigger_by"] = self._rng.choice(["mark", "last"])
         self._orders.append((account, command["order_id"]))
         return self._stamp(command)
 

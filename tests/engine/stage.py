@@ -6,7 +6,8 @@ import orjson
 
 from engine.venue import Venue
 from schemas.config import VenueConfig, parse_config
-from schemas.events import AccountRejected, ConfigRejected, Event, FundRejected, OrderRejected, PriceRejected
+from schemas.envelope import Event
+from schemas.events import AccountRejected, ConfigRejected, FundRejected, OrderRejected, PriceRejected
 from schemas.wire import decode_command, decode_event, encode
 
 MARKET = "BTC-USDT"

@@ -1,15 +1,7 @@
 """Auto-deleveraging: who is closed, at what price, in which order, and who is passed over."""
 
-from schemas.events import (
-    AdlCompleted,
-    AdlExecuted,
-    AdlTriggered,
-    FundCredited,
-    LiquidationClosed,
-    OrderAmended,
-    OrderCancelled,
-    PositionUpdated,
-)
+from schemas.claims import AdlTriggered, LiquidationClosed
+from schemas.events import AdlCompleted, AdlExecuted, FundCredited, OrderAmended, OrderCancelled, PositionUpdated
 from tests.engine.stage import SECOND, Stage, of_type
 
 

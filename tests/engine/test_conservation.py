@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from engine.conservation import InvariantBroken, check_settlement, check_shard
 from engine.venue import Venue
 from schemas.config import parse_config
-from schemas.events import Event, LedgerPosted
+from schemas.envelope import Event
+from schemas.events import LedgerPosted
 from schemas.wire import decode_command, decode_event, encode
 from tests.engine.histories import History
 from tests.engine.stage import venue_toml

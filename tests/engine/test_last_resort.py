@@ -1,16 +1,7 @@
 """The last resort: a loss that neither the fund nor ADL could place is socialised or stands as a deficit."""
 
-from schemas.events import (
-    AccountRejected,
-    AdlExecuted,
-    DeficitRepaid,
-    FundDebited,
-    LiquidationClosed,
-    LiquidationUncovered,
-    LossCovered,
-    LossDeficit,
-    LossSocialised,
-)
+from schemas.claims import DeficitRepaid, LiquidationClosed, LiquidationUncovered, LossCovered
+from schemas.events import AccountRejected, AdlExecuted, FundDebited, LossDeficit, LossSocialised
 from tests.engine.stage import SECOND, Stage, of_type
 from tests.engine.test_adl import inventory_against_a_thin_short
 

@@ -2,11 +2,10 @@
 
 import pytest
 
+from schemas.claims import LiquidationResidual, LiquidationSettled
+from schemas.envelope import Event
 from schemas.events import (
-    Event,
     LiquidationOrdered,
-    LiquidationResidual,
-    LiquidationSettled,
     LiquidationStarted,
     OrderCancelled,
     OrderRejected,

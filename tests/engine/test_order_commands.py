@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from engine.fixed import AMOUNT_LIMIT
 from engine.reject import Code
-from schemas.events import (
-    Event,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderRejected,
-    PriceRejected,
-    TradeExecuted,
-)
+from schemas.envelope import Event
+from schemas.events import OrderAccepted, OrderAmended, OrderCancelled, OrderRejected, PriceRejected, TradeExecuted
 from schemas.wire import decode_command
 from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type, second_market
 from tests.engine.test_orders import cancels, open_market, prints

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.position import Parcel
+from schemas.claims import FeeShareAccrued
+from schemas.envelope import Event
 from schemas.events import (
     AccountRejected,
-    Event,
-    FeeShareAccrued,
     FundCredited,
     LedgerPosted,
     LiquidationStarted,

@@ -8,15 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import (
-    Event,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderRejected,
-    PositionUpdated,
-    TradeExecuted,
-)
+from schemas.envelope import Event
+from schemas.events import OrderAccepted, OrderAmended, OrderCancelled, OrderRejected, PositionUpdated, TradeExecuted
 from tests.engine.histories import ACCOUNTS, History
 from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type, second_market
 
@@ -254,7 +247,8 @@ def test_fill_or_kill_is_killed_exactly_when_an_ioc_order_would_not_fill_whole(s
             continue
         if not [event for event in of_type(killed, OrderCancelled) if event.order_id == f"fok{i}"]:
             accepted = of_type(killed, OrderAccepted)[0].remaining
-            assert sum(Fraction(qty) for _, qty, _ in prints(killed)) == Fraction(accepted)
+            own = [event for event in of_type(killed, TradeExecuted) if event.taker.order_id == f"fok{i}"]
+            assert sum(Fraction(event.qty) for event in own) == Fraction(accepted)
             continue
         assert cancels(killed) == [(f"fok{i}", of_type(killed, OrderAccepted)[0].remaining, "fok")]
         assert unclosed(stage) == before

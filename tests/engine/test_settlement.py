@@ -7,11 +7,9 @@ import pytest
 from engine.sequence import BrokenStream
 from engine.settlement import Settlement
 from engine.spec import compile_venue
+from schemas.claims import Claim, Decision, DecisionRejected, LiquidationSettled, TakeoverApproved
 from schemas.config import parse_config
 from schemas.events import (
-    Claim,
-    Decision,
-    DecisionRejected,
     FundBelowMinimum,
     FundCredited,
     FundDebited,
@@ -19,8 +17,6 @@ from schemas.events import (
     FundRejected,
     FundUpdated,
     LedgerPosted,
-    LiquidationSettled,
-    TakeoverApproved,
 )
 from tests.engine.stage import SECOND, Stage, of_type, venue_toml
 from tests.engine.test_takeover import bankrupt_long

@@ -2,16 +2,15 @@
 
 import pytest
 
-from schemas.events import (
+from schemas.claims import (
     AdlTriggered,
-    FundDebited,
     LiquidationResidual,
     TakeoverApproved,
     TakeoverClosed,
     TakeoverExhausted,
     TakeoverFilled,
-    TradeExecuted,
 )
+from schemas.events import FundDebited, TradeExecuted
 from tests.engine.stage import SECOND, Stage, of_type
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from engine.spec import DAY
+from schemas.envelope import Event
 from schemas.events import (
     AccountRejected,
     AccountUpdated,
-    Event,
     LedgerPosted,
     LiquidationStarted,
     OrderAccepted,

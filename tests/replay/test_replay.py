@@ -19,7 +19,7 @@ from consumers.cli import main
 from engine.conservation import InvariantBroken
 from engine.venue import Venue
 from schemas.commands import Command
-from schemas.events import Event
+from schemas.envelope import Event
 from tests.replay.conftest import START, Run, deposits, encoded, three_endings
 
 TICK = b'{"type":"clock.tick","ts":%d}\n'

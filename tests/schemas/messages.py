@@ -8,7 +8,7 @@ from msgspec import inspect
 
 from schemas.commands import Command
 from schemas.documents import type_name
-from schemas.events import Event
+from schemas.envelope import Event
 from schemas.fields import ID_PATTERN, INT64_MAX, NON_ZERO_PATTERN, POSITIVE_PATTERN
 
 _PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -20,6 +20,7 @@ _SETTINGS = st.recursive(
     max_leaves=8,
 )
 
+_AT_ONCE: dict[str, st.SearchStrategy[Any]] = {"trigger_price": st.none(), "trigger_when": st.none()}
 _WITHOUT_TIME: dict[str, st.SearchStrategy[Any]] = {
     "tif": st.sampled_from(["gtc", "ioc", "fok"]),
     "expire_at": st.none(),
@@ -28,10 +29,22 @@ _WITHOUT_TIME: dict[str, st.SearchStrategy[Any]] = {
 # The fields that go together, as alternatives; `fund.transfer` takes two funds that cannot be the same.
 _RULES: dict[str, list[dict[str, st.SearchStrategy[Any]]]] = {
     "order.new": [
-        {"kind": st.just("limit"), "price": _POSITIVE, "post_only": st.just(False)} | _WITHOUT_TIME,
-        {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtc"), "expire_at": st.none()},
-        {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtt"), "expire_at": st.integers(0, 2**63 - 1)},
-        {"kind": st.just("market"), "price": st.none(), "post_only": st.just(False)} | _WITHOUT_TIME,
+        rule | trigger
+        for rule in (
+            {"kind": st.just("limit"), "price": _POSITIVE, "post_only": st.just(False)} | _WITHOUT_TIME,
+            {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtc"), "expire_at": st.none()},
+            {
+                "kind": st.just("limit"),
+                "price": _POSITIVE,
+                "tif": st.just("gtt"),
+                "expire_at": st.integers(0, 2**63 - 1),
+            },
+            {"kind": st.just("market"), "price": st.none(), "post_only": st.just(False)} | _WITHOUT_TIME,
+        )
+        for trigger in (
+            _AT_ONCE,
+            {"trigger_price": _POSITIVE, "trigger_when": st.sampled_from(["rises_to", "falls_to"])},
+        )
     ],
     "account.cancel_after": [{"seconds": st.integers(0, 604_800)}],
     "order.amend": [{"price": _POSITIVE}, {"qty": _POSITIVE}],

@@ -115,6 +115,9 @@ REFUSED = {
         "post_only",
         "as kind is market",
     ),
+    "a trigger price without its side": Refused(
+        _order(trigger_price="5"), "trigger_when", "expected with trigger_price and only then"
+    ),
     "good till time without a time": Refused(_order(tif="gtt"), "expire_at", "expected with tif gtt and only then"),
     "a time without good till time": Refused(_order(expire_at=5), "expire_at", "expected with tif gtt and only then"),
     "market order good till time": Refused(

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from schemas import documents
 from schemas.commands import COMMAND_TYPES
 from schemas.documents import EXAMPLES, FOLDER, MESSAGE_TYPES, message_document, rewrite, stale, type_name
-from schemas.events import EVENT_TYPES, Event
+from schemas.envelope import Event
+from schemas.events import EVENT_TYPES
 from schemas.wire import decode_command, decode_event, encode
 from tests.schemas.examples import NAMES, changed, example, without
 from tests.schemas.refused import REFUSED, Refused

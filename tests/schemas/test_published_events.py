@@ -8,7 +8,7 @@ import pytest
 from engine.venue import Venue
 from schemas.config import parse_config
 from schemas.documents import type_name
-from schemas.events import Event
+from schemas.envelope import Event
 from schemas.wire import decode_command, decode_event, encode
 from tests.schemas.validation import complaints
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 
 from schemas.commands import COMMAND_TYPES, Command
 from schemas.documents import MESSAGE_TYPES, type_name
-from schemas.events import EVENT_TYPES, Event
+from schemas.envelope import Event
+from schemas.events import EVENT_TYPES
 from schemas.wire import WireError, decode_command, decode_event, encode
 from tests.schemas.examples import NAMES, example
 from tests.schemas.messages import messages
