@@ -6,8 +6,13 @@ with the price of BV as its limit, rounded so that no fill can be worse (sell: u
     value of the fills V for f of q lots, share of BV = floor(BV × f ÷ q)
     surplus = s × (V − share), never negative
     residual: the other q − f lots leave the account at BV − share, and settlement decides about them
+
+Where the market says `partial = "tier"`, a position above the first risk tier is reduced first, by the fewest lots
+that leave it healthy in a lower tier; what that realises stays in its margin, and what does not fill stays open. If
+it is due again at the next mark, the whole goes.
 """
 
+from engine.fills import close_lots
 from engine.fixed import divide_down, divide_up, share_down
 from engine.margin import (
     bankruptcy_value,
@@ -17,6 +22,7 @@ from engine.margin import (
     is_liquidatable,
     maintenance_margin,
     mark_value,
+    tier_of,
     trigger_price,
 )
 from engine.market import Market
@@ -60,36 +66,71 @@ def run_waiting(state: ShardState) -> None:
         position.account.waiting -= 1
         if is_liquidatable(position):
             state.liquidations_left -= 1
-            liquidate(state, position)
+            part = lots_to_reduce(position) if position.market.spec.partial_by_tier else None
+            if part is None:
+                liquidate(state, position)
+            else:
+                reduce(state, position, part)
         else:
             state.make_stale(position)
     del state.waiting[:done]
 
 
+def lots_to_reduce(position: Position) -> int | None:
+    """The fewest lots that, closed at the mark, leave the position healthy in a lower tier; None if no part does.
+
+    Closing at the mark leaves equity as it is, and maintenance margin falls with what is left.
+    """
+    market = position.market
+    spec = market.spec
+    tier = spec.tiers.index(tier_of(spec, mark_value(position)))
+    if tier == 0 or position.reduced_at == market.marks - 1:
+        return None
+    own, ceiling = equity(position), spec.tiers[tier - 1].up_to
+    kept, too_many = 0, position.parcel.lots
+    while too_many - kept > 1:
+        middle = (kept + too_many) // 2
+        value = spec.value(market.mark, middle)
+        if value <= ceiling and maintenance_margin(spec, value) < own:
+            kept = middle
+        else:
+            too_many = middle
+    return position.parcel.lots - kept if kept else None
+
+
+def reduce(state: ShardState, position: Position, lots: int) -> None:
+    """Sell or buy back part of a position at its bankruptcy price or better. What does not fill stays as it is."""
+    cancel_risk_increasing(state, position)
+    market = position.market
+    spec = market.spec
+    side, value = position.sign, bankruptcy_value(position)
+    whole = position.parcel.lots
+    liquidation_id = _announce(state, position, value)
+    taken = _send_order(state, position, liquidation_id, lots, _limit_price(spec.lot_value, side, whole, value))
+    charge = 0
+    if taken.lots:
+        carried = position.parcel.part(taken.lots)
+        close_lots(position, taken.lots, carried)
+        realised = side * (taken.value - carried)
+        state.ledger.move(market.clearing, position.margin, realised, "realised_pnl")
+        state.realise(position, realised)
+        left = max(0, side * (taken.value - share_down(value, taken.lots, whole)))
+        charge = min(fee(taken.value, spec.liquidation_fee), left, position.margin.balance)
+        state.ledger.move(position.margin, state.transit, charge, "liquidation_fee")
+    _claim_settled(state, position, liquidation_id, taken, charge, 0, to_account=False)
+    position.reduced_at = market.marks
+    after_change(state, position)
+
+
 def liquidate(state: ShardState, position: Position) -> None:
     """Close a whole position: cancel orders, send the liquidation order, settle what filled, pass on the rest."""
-    state.liquidations += 1
-    liquidation_id = f"{state.spec.name}:{state.liquidations}"
     cancel_risk_increasing(state, position)
     market = position.market
     spec = market.spec
     side, lots = position.sign, position.parcel.lots
     value = bankruptcy_value(position)
-    _announce(state, position, liquidation_id, value)
-    limit = _limit_price(spec.lot_value, side, lots, value)
-    order_id = f"liquidation:{liquidation_id}"
-    state.emit(
-        LiquidationOrdered(
-            liquidation_id=liquidation_id,
-            order_id=order_id,
-            market=spec.name,
-            side="sell" if side > 0 else "buy",
-            qty=spec.lots.text(lots),
-            price=spec.ticks.text(limit),
-        )
-    )
-    taker = Taker(position.account.name, order_id, liquidation_id=liquidation_id)
-    taken = take(state, market, taker, -side, limit, lots)
+    liquidation_id = _announce(state, position, value)
+    taken = _send_order(state, position, liquidation_id, lots, _limit_price(spec.lot_value, side, lots, value))
     left = lots - taken.lots
     residual_value = value - share_down(value, taken.lots, lots)
     _close_position(state, position, side * (taken.value + residual_value - position.parcel.value))
@@ -102,7 +143,10 @@ def liquidate(state: ShardState, position: Position) -> None:
     after_change(state, position)
 
 
-def _announce(state: ShardState, position: Position, liquidation_id: str, value: int) -> None:
+def _announce(state: ShardState, position: Position, value: int) -> str:
+    """Begin a liquidation and publish the numbers that decided it; its id."""
+    state.liquidations += 1
+    liquidation_id = f"{state.spec.name}:{state.liquidations}"
     market = position.market
     spec = market.spec
     amount = spec.asset.text
@@ -120,6 +164,26 @@ def _announce(state: ShardState, position: Position, liquidation_id: str, value:
             maintenance_margin=amount(maintenance_margin(spec, mark_value(position))),
         )
     )
+    return liquidation_id
+
+
+def _send_order(state: ShardState, position: Position, liquidation_id: str, lots: int, limit: int) -> Taken:
+    """Send the liquidation order into the book."""
+    market = position.market
+    spec = market.spec
+    order_id = f"liquidation:{liquidation_id}"
+    state.emit(
+        LiquidationOrdered(
+            liquidation_id=liquidation_id,
+            order_id=order_id,
+            market=spec.name,
+            side="sell" if position.sign > 0 else "buy",
+            qty=spec.lots.text(lots),
+            price=spec.ticks.text(limit),
+        )
+    )
+    taker = Taker(position.account.name, order_id, liquidation_id=liquidation_id)
+    return take(state, market, taker, -position.sign, limit, lots)
 
 
 def _limit_price(lot_value: int, side: int, lots: int, value: int) -> int:
@@ -140,11 +204,25 @@ def _close_position(state: ShardState, position: Position, realised: int) -> Non
 def _settle(state: ShardState, position: Position, liquidation_id: str, taken: Taken, *, to_account: bool) -> None:
     """Charge the liquidation fee from what is left of the margin, and send on the surplus."""
     spec = position.market.spec
-    amount = spec.asset.text
     charge = min(fee(taken.value, spec.liquidation_fee), position.margin.balance)
     surplus = position.margin.balance - charge
     state.ledger.move(position.margin, state.transit, charge, "liquidation_fee")
     state.ledger.move(position.margin, position.wallet if to_account else state.transit, surplus, "surplus")
+    _claim_settled(state, position, liquidation_id, taken, charge, surplus, to_account=to_account)
+
+
+def _claim_settled(
+    state: ShardState,
+    position: Position,
+    liquidation_id: str,
+    taken: Taken,
+    charge: int,
+    surplus: int,
+    *,
+    to_account: bool,
+) -> None:
+    spec = position.market.spec
+    amount = spec.asset.text
     state.claim(
         LiquidationSettled(
             liquidation_id=liquidation_id,

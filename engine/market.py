@@ -12,10 +12,10 @@ from engine.triggers import TriggerIndex
 class Market:
     """The state of one market.
 
-    `mark` and `lowest_mark` are in ticks, 0 before the first mark price. `stale` are the positions that changed since
-    the last mark and are indexed anew at the next. `realised` is the PnL that each account realised since the last
-    reconciliation; the next is at `period_end`. `clearing` holds minus the signed entry values, `suspense` the
-    balances of residuals, `deficit` what is missing after a last resort, as a negative balance.
+    `mark` and `lowest_mark` are in ticks, 0 before the first mark price; `marks` counts them. `stale` are the positions
+    that changed since the last mark and are indexed anew at the next. `realised` is the PnL that each account realised
+    since the last reconciliation; the next is at `period_end`. `clearing` holds minus the signed entry values,
+    `suspense` the balances of residuals, `deficit` what is missing after a last resort, as a negative balance.
     """
 
     __slots__ = (
@@ -24,6 +24,7 @@ class Market:
         "deficit",
         "lowest_mark",
         "mark",
+        "marks",
         "period_end",
         "positions",
         "realised",
@@ -43,6 +44,7 @@ class Market:
         self.book = Book()
         self.mark = 0
         self.lowest_mark = 0
+        self.marks = 0
         self.trades = 0
         self.positions: dict[str, Position] = {}
         self.triggers = TriggerIndex()

@@ -17,6 +17,7 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     mark = parse_price(market, command.price)
     _check_amounts(market, mark)
     market.mark = mark
+    market.marks += 1
     if not market.lowest_mark or mark < market.lowest_mark:
         market.lowest_mark = mark
     index_stale(market)

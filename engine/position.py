@@ -60,7 +60,7 @@ class Position:
     `parcel` holds the absolute lots and EV; `sign` is +1 for long, −1 for short, 0 for flat. `leverage` is in 10^-9,
     `notional_limit` the largest notional, in units, that its tier allows to open. `buy_lots`, `buy_cost` and their
     twins are sums over the open orders that may increase a position, and `reserve` is what of the wallet those
-    orders hold back.
+    orders hold back. `reduced_at` is the count of the market's marks at its last partial liquidation.
     """
 
     __slots__ = (
@@ -78,6 +78,7 @@ class Position:
         "parcel",
         "realised_in_command",
         "reduce_only_orders",
+        "reduced_at",
         "reserve",
         "sell_cost",
         "sell_lots",
@@ -108,6 +109,7 @@ class Position:
         self.buy_lots = self.buy_cost = 0
         self.sell_lots = self.sell_cost = 0
         self.reserve = 0
+        self.reduced_at = 0
         self.trigger = NO_TRIGGER
         self.indexed_sign = 0
         self.stale = False
@@ -193,6 +195,7 @@ class Position:
                 parcel.start_value,
                 self.margin.balance,
                 self.leverage,
+                self.reduced_at,
                 self.waiting,
             )
         ]

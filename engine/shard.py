@@ -143,6 +143,7 @@ class Shard:
                     market.spec.name,
                     market.mark,
                     market.lowest_mark,
+                    market.marks,
                     market.trades,
                     market.period_end,
                     market.clearing.balance,

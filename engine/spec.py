@@ -103,6 +103,7 @@ class MarketSpec:
         "max_order_lots",
         "max_order_value",
         "name",
+        "partial_by_tier",
         "price_band",
         "surplus_to_account",
         "taker_fee",
@@ -130,6 +131,7 @@ class MarketSpec:
             raise ConfigError(f"{where}.fund_fee_share: expected at most 1, got {config.fund_fee_share}")
         self.liquidation_fee = _rate(f"{where}.liquidation_fee", config.liquidation_fee)
         self.surplus_to_account = config.surplus == "account"
+        self.partial_by_tier = config.partial == "tier"
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
         self.max_order_lots = AMOUNT_LIMIT
         if config.max_order_qty is not None:

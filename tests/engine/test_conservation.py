@@ -35,6 +35,9 @@ VENUES = {
         market='surplus = "account"\nliquidation_fee = "0.01"',
         fund='takeover_slippage = "0.01"',
     ),
+    "partial liquidation": venue_toml(
+        tiers=TIERS, opening="2000", market='partial = "tier"\nliquidation_fee = "0.001"\ntaker_fee = "0.0005"'
+    ),
     "tight limits": venue_toml(
         tiers=TIERS,
         opening="50",
