@@ -107,9 +107,9 @@ def _place(state: ShardState, position: Position, command: OrderNew, activated: 
             raise Refused("post_only", f"a {command.side} at {command.price} would trade at once")
         if not market.book.would_take(sign, limit):
             _check_room(state, market, sign, limit)
-    if rests:
+    if rests and activated is None:  # a stop order has been counted already
         check_open_orders(position, state.spec.limits.max_open_orders)
-    elif limit is None:
+    if limit is None:
         limit = market_limit(market, sign)
     if not position.is_known:
         state.register(position)

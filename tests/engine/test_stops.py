@@ -181,6 +181,14 @@ def test_stop_orders_count_among_the_open_orders() -> None:
     assert codes(stage.buy("alice", "1", "9500")) == ["too_many_orders"]
 
 
+def test_a_triggered_stop_order_takes_its_own_place_among_the_open_orders() -> None:
+    stage = market(limits="max_open_orders = 2")
+    stop(stage, "buy", "falls_to", "9900", price="9500", order_id="s")
+    stage.buy("alice", "1", "9000")
+    assert of_type(stage.mark("9900"), OrderCancelled) == []
+    assert stage.account("alice")["open_orders"] == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [({"trigger": "10100.05"}, "off_tick"), ({"qty": "0.0005"}, "off_lot"), ({"price": "10100.05"}, "off_tick")],
