@@ -43,6 +43,7 @@ def report_accounts(shard: Shard) -> dict[str, Any]:
             "wallet": text(account.wallet.balance),
             "free": text(account.free_balance),
             "open_orders": sum(len(position.orders) for position in account.positions.values()),
+            "stop_orders": sum(len(position.stops) for position in account.positions.values()),
             "positions": {
                 market: _report_position(position)
                 for market, position in sorted(account.positions.items())
