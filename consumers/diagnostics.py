@@ -22,7 +22,7 @@ def configure(*, verbose: bool) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         rendering: list[Processor] = [structlog.dev.ConsoleRenderer()]
     else:
         rendering = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_dumps)]
@@ -41,8 +41,9 @@ class _StderrLogger:
         pass
 
     def msg(self, message: str) -> None:
-        sys.stderr.write(message + "\n")
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
 
     debug = info = warning = error = critical = exception = msg
 

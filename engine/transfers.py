@@ -130,6 +130,7 @@ def cancel_after(state: ShardState, command: AccountCancelAfter) -> None:
     if command.shard != state.spec.name:
         raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
     account = find_account(state, command.account)
+    _refuse_waiting(account)
     set_switch(state, account, state.now + command.seconds * SECOND if command.seconds else 0)
     wallet = state.spec.asset.text(account.wallet.balance)
     state.emit(AccountUpdated(shard=state.spec.name, account=account.name, wallet=wallet, cancel_at=account.cancel_at))

@@ -141,6 +141,7 @@ class TakeoverApproved(Decision, tag="takeover.approved", kw_only=True):
 
     liquidation_id: DerivedId
     round: Sequence
+    market: Id
     fund: Id
     qty: Decimal
     loss_budget: Decimal
@@ -166,6 +167,7 @@ class LossCovered(Decision, tag="loss.covered", kw_only=True):
 
     liquidation_id: DerivedId
     round: Sequence
+    market: Id
     fund: Id
     amount: Decimal
 

@@ -82,7 +82,8 @@ class OrderNew(Command, tag="order.new", frozen=True):
         elif self.tif == "gtt":
             raise ValueError("tif: expected gtc, ioc or fok, as kind is market; got 'gtt'")
         if (self.tif == "gtt") != (self.expire_at is not None):
-            raise ValueError(f"expire_at: expected with tif gtt and only then, tif is {self.tif!r}")
+            found = "missing" if self.expire_at is None else "given"
+            raise ValueError(f"expire_at: expected with tif gtt and only then; tif is {self.tif!r} and it is {found}")
 
 
 class OrderCancel(Command, tag="order.cancel", frozen=True):

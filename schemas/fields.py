@@ -51,7 +51,7 @@ Decimal = Annotated[
     str,
     Meta(
         max_length=43,
-        description="unsigned decimal string, no exponent",
+        description='unsigned decimal string like "0.125", no exponent',
         extra_json_schema={"pattern": UNSIGNED_PATTERN},
     ),
 ]

@@ -152,7 +152,9 @@ def _taken_over(counts: Mapping[str, Any], tally: Tally, markets: Mapping[str, "
     details = [f"PnL {numbers.rounded(value)} {asset}" for asset, value in pnl.items() if value]
     taken_over = sum(market.taken_over for market in markets.values())
     return Headline(
-        "Taken over by funds", f"{taken_over:,}", (*details, f"{counts['takeovers']:,} loss budgets approved")
+        "Taken over by funds",
+        f"{taken_over:,}",
+        (*details, f"{counts['by_event_type'].get('takeover.approved', 0):,} loss budgets approved"),
     )
 
 

@@ -121,9 +121,11 @@ class Dashboard:
         self._open: dict[str, Case] = {}
         self._finished: list[Case] = []
         self._budgets: dict[str, tuple[str, Decimal]] = {}
+        self._approved: dict[str, Decimal] = {}
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             wire.PositionUpdated: self._position,
             wire.LiquidationStarted: self._started,
+            wire.LiquidationOrdered: self._ordered,
             claims.LiquidationSettled: self._settled,
             claims.LiquidationResidual: self._residual,
             claims.TakeoverApproved: self._takeover_approved,
@@ -202,10 +204,6 @@ class Dashboard:
         self._moved.add(event.market)
 
     def _started(self, event: wire.LiquidationStarted) -> None:
-        market = self.markets[event.market]
-        notional = market.notional(event.qty, event.mark_price)
-        market.liquidated_notional = plus(market.liquidated_notional, notional)
-        market.bars.add(self._now, event.side, notional)
         if len(self._open) >= OPEN_CASES_MAX:
             self._file(next(iter(self._open.values())))
         self._open[event.liquidation_id] = Case(
@@ -216,11 +214,20 @@ class Dashboard:
             ts=self._now,
             qty=Decimal(event.qty),
             mark_price=event.mark_price,
-            notional=notional,
+            notional=ZERO,
             equity=event.equity,
             maintenance_margin=event.maintenance_margin,
             bankruptcy_price=event.bankruptcy_price,
         )
+
+    def _ordered(self, event: wire.LiquidationOrdered) -> None:
+        """How much goes: of a partial liquidation it is less than the position."""
+        if (case := self._open.get(event.liquidation_id)) is not None:
+            market = self.markets[event.market]
+            case.qty = Decimal(event.qty)
+            case.notional = market.notional(event.qty, case.mark_price)
+            market.liquidated_notional = plus(market.liquidated_notional, case.notional)
+            market.bars.add(self._now, case.side, case.notional)
 
     def _settled(self, event: claims.LiquidationSettled) -> None:
         if (case := self._open.get(event.liquidation_id)) is not None:
@@ -239,6 +246,7 @@ class Dashboard:
             case.owes_answer = True
 
     def _takeover_approved(self, event: claims.TakeoverApproved) -> None:
+        self._approved[event.liquidation_id] = Decimal(event.loss_budget)
         self._reserve(event.liquidation_id, event.fund, Decimal(event.loss_budget))
         if (case := self._open.get(event.liquidation_id)) is not None:
             self.markets[case.market].taken_over += case.fund is None
@@ -251,11 +259,14 @@ class Dashboard:
             case.takeover_pnl = plus(case.takeover_pnl, Decimal(event.pnl))
         if (budget := self._budgets.get(event.liquidation_id)) is not None:
             fund, left = budget
-            self._reserve(event.liquidation_id, fund, max(ZERO, plus(left, Decimal(event.pnl))))
+            # A gain gives back what was lost before, never more than was approved.
+            left = min(plus(left, Decimal(event.pnl)), self._approved[event.liquidation_id])
+            self._reserve(event.liquidation_id, fund, left)
 
     def _takeover_exhausted(self, event: claims.TakeoverExhausted) -> None:
         self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
+            case.expected_loss = Decimal(event.expected_loss)
             case.owes_answer = True
 
     def _takeover_closed(self, event: claims.TakeoverClosed) -> None:
@@ -305,6 +316,7 @@ class Dashboard:
         self._draw_reserved(fund, minus(budget, before))
 
     def _release(self, liquidation_id: str) -> None:
+        self._approved.pop(liquidation_id, None)
         if (reserved := self._budgets.pop(liquidation_id, None)) is not None:
             fund, budget = reserved
             self._draw_reserved(fund, minus(ZERO, budget))

@@ -40,6 +40,7 @@ class LogWriter:
         replaces = self._target.is_file() or not self._target.exists()
         self._unfinished = self._target.with_name(f"{self._target.name}.partial") if replaces else self._target
         try:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
             self._raw = self._unfinished.open("wb")
         except OSError as error:
             raise UsageFailure(f"{path}: cannot be written: {error.strerror}") from None

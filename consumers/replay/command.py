@@ -68,6 +68,8 @@ def replay(
     outputs.finish(encode_report(report), page)
     log.info("replay.ended", stopped=None if stop is None else stop.code, seconds=progress.seconds)
     print_summary(report, tally, settings, outputs, seconds=progress.seconds, html=html)
+    if stop is None and not tally.commands and commands.bytes_read:
+        click.echo("Warning: no line of the log was a command; is it a command log?", err=True)
     if stop is not None:
         click.echo(f"Error: {printable(stop.reason)}", err=True)
         click.get_current_context().exit(stop.exit_code)

@@ -23,7 +23,7 @@ class ReplayProgress:
             TextColumn("{task.fields[rate]:,.0f}/s"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=sys.stderr is None or not sys.stderr.isatty(),
             transient=True,
         )
         self._task = self._bar.add_task("", total=bytes_total, commands=0, rate=0.0)

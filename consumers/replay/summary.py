@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -33,7 +33,9 @@ def print_summary(
     seconds: float,
     html: bool,
 ) -> None:
-    """Print the summary. A reader of stdout that has gone away (`| head`) is no failure: the files are written."""
+    """Print the summary. A stdout that takes no more (`| head`, a full disk) is no failure: the files are written."""
+    if sys.stdout is None:  # closed by whoever started us: there is nobody to tell
+        return
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_UNBOUND, highlight=False)
     sections = [_overview(report, tally, seconds), _funds(report, tally, config)]
     if any(flows.causes for flows in tally.funds.values()):
@@ -48,7 +50,7 @@ def print_summary(
             console.print(table)
     try:
         click.echo(capture.get(), nl=False)
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
 
 
@@ -127,73 +129,63 @@ def _asset(config: VenueConfig, market: str) -> str:
     return config.shards[settings.shard].asset if settings is not None else ""
 
 
-def _liquidations(tally: Tally, config: VenueConfig) -> Table:
-    table = _grid(
-        "Liquidations",
-        "market",
-        "asset",
-        "number",
-        "quantity",
-        "filled in the book",
-        "residuals",
-        "surplus",
-        "fees",
-        "takeovers closed",
-        "takeover PnL",
-        "worst takeover",
-    )
-    for name, market in sorted(tally.markets.items()):
-        table.add_row(
-            name,
-            _asset(config, name),
-            f"{market.liquidations:,}",
-            grouped(market.liquidated_qty),
-            percentage(market.filled_qty, market.liquidated_qty),
-            f"{market.residuals:,}",
-            grouped(market.surplus),
-            grouped(market.fees),
-            f"{market.takeovers:,}",
-            grouped(market.takeover_pnl),
-            _worst(market),
-        )
+def _by_market(
+    title: str, tally: Tally, config: VenueConfig, names: list[str], rows: Mapping[str, Callable[[MarketTally], str]]
+) -> Table:
+    """A column per market, so that no number is ever broken, however narrow the terminal."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in names:
+        table.add_column(f"{name}, {_asset(config, name)}", justify="right", no_wrap=True)
+    for row, text in rows.items():
+        table.add_row(row, *(text(tally.markets[name]) for name in names))
     return table
+
+
+def _liquidations(tally: Tally, config: VenueConfig) -> Table:
+    return _by_market(
+        "Liquidations",
+        tally,
+        config,
+        sorted(tally.markets),
+        {
+            "number": lambda market: f"{market.liquidations:,}",
+            "quantity": lambda market: grouped(market.liquidated_qty),
+            "filled in the book, of quantity": lambda market: percentage(market.filled_qty, market.liquidated_qty),
+            "surplus": lambda market: grouped(market.surplus),
+            "liquidation fees": lambda market: grouped(market.fees),
+            "residuals": lambda market: f"{market.residuals:,}",
+            "takeovers": lambda market: f"{market.takeovers:,}",
+            "takeovers unwound": lambda market: f"{market.takeovers_closed:,}",
+            "takeover PnL": lambda market: grouped(market.takeover_pnl),
+            "worst takeover": _worst,
+        },
+    )
 
 
 def _worst(market: MarketTally) -> str:
     if not market.worst_takeover_id:
         return "-"
-    return f"{grouped(market.worst_takeover)}\n({market.worst_takeover_id})"
+    return f"{grouped(market.worst_takeover)} ({market.worst_takeover_id})"
 
 
 def _adl(tally: Tally, config: VenueConfig) -> Table:
-    table = _grid(
+    return _by_market(
         "Auto-deleveraging",
-        "market",
-        "asset",
-        "triggered",
-        "executions",
-        "quantity",
-        "needed",
-        "taken",
-        "taken / needed",
-        "socialised",
-        "deficit",
+        tally,
+        config,
+        sorted(name for name, market in tally.markets.items() if market.adl_triggered),
+        {
+            "triggered": lambda market: f"{market.adl_triggered:,}",
+            "counterparties closed": lambda market: f"{market.adl_executions:,}",
+            "quantity": lambda market: grouped(market.adl_qty),
+            "needed": lambda market: grouped(market.adl_needed),
+            "taken": lambda market: grouped(market.adl_taken),
+            "taken / needed": lambda market: percentage(market.adl_taken, market.adl_needed),
+            "socialised": lambda market: grouped(market.socialised),
+            "deficit": lambda market: grouped(market.deficit),
+        },
     )
-    for name, market in sorted(tally.markets.items()):
-        if market.adl_triggered:
-            table.add_row(
-                name,
-                _asset(config, name),
-                f"{market.adl_triggered:,}",
-                f"{market.adl_executions:,}",
-                grouped(market.adl_qty),
-                grouped(market.adl_needed),
-                grouped(market.adl_taken),
-                percentage(market.adl_taken, market.adl_needed),
-                grouped(market.socialised),
-                grouped(market.deficit),
-            )
-    return table
 
 
 def _files(report: Mapping[str, Any], outputs: Outputs, *, html: bool) -> Table:
@@ -202,7 +194,7 @@ def _files(report: Mapping[str, Any], outputs: Outputs, *, html: bool) -> Table:
         fine = not str(residual).strip("-0.")
         table.add_row("conservation", f"{asset}: {'holds, residual' if fine else 'BROKEN, residual'} {residual}")
     table.add_row("state hash", str(report.get("state_hash", "-")))
-    table.add_row("events SHA-256", report["events_sha256"])
+    table.add_row("events hash", report["events_sha256"])
     for name in (names.EVENTS, names.DEAD_LETTERS, names.REPORT, *((names.PAGE,) if html else ())):
         table.add_row(name, escape(display_name(outputs.path(name))))
     return table

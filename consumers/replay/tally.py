@@ -50,6 +50,7 @@ class MarketTally(Struct):
     residuals: int = 0
     residual_qty: Decimal = ZERO
     takeovers: int = 0
+    takeovers_closed: int = 0
     takeover_pnl: Decimal = ZERO
     worst_takeover: Decimal = ZERO
     worst_takeover_id: str = ""
@@ -73,12 +74,12 @@ class Tally:
         self.reject_codes: Counter[str] = Counter()
         self.funds: dict[str, FundFlows] = {}
         self.markets: dict[str, MarketTally] = {}
-        self.takeovers = 0
         self._held: set[str] = set()
         self._events: Counter[type[Event]] = Counter()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             **dict.fromkeys(_REJECTIONS, self._rejected),
             wire.LiquidationStarted: self._started,
+            wire.LiquidationOrdered: self._ordered,
             claims.LiquidationSettled: self._settled,
             claims.LiquidationResidual: self._residual,
             claims.LiquidationClosed: self._closed,
@@ -131,7 +132,7 @@ class Tally:
             "trades": events[wire.TradeExecuted],
             "liquidations": events[wire.LiquidationStarted],
             "residuals": sum(market.residuals for market in self.markets.values()),
-            "takeovers": self.takeovers,
+            "takeovers": sum(market.takeovers for market in self.markets.values()),
             "adl": events[claims.AdlTriggered],
             "adl_executions": events[wire.AdlExecuted],
             "socialised": events[wire.LossSocialised],
@@ -157,8 +158,10 @@ class Tally:
         self.reject_codes[event.code] += 1
 
     def _started(self, event: wire.LiquidationStarted) -> None:
+        self._market(event.market).liquidations += 1
+
+    def _ordered(self, event: wire.LiquidationOrdered) -> None:
         market = self._market(event.market)
-        market.liquidations += 1
         market.liquidated_qty = plus(market.liquidated_qty, Decimal(event.qty))
 
     def _settled(self, event: claims.LiquidationSettled) -> None:
@@ -180,7 +183,7 @@ class Tally:
     def _takeover_approved(self, event: claims.TakeoverApproved) -> None:
         if event.liquidation_id not in self._held:  # else a larger budget for a takeover that goes on
             self._held.add(event.liquidation_id)
-            self.takeovers += 1
+            self._market(event.market).takeovers += 1
 
     def _takeover_filled(self, event: claims.TakeoverFilled) -> None:
         market = self._market(event.market)
@@ -188,7 +191,7 @@ class Tally:
 
     def _takeover_closed(self, event: claims.TakeoverClosed) -> None:
         market = self._market(event.market)
-        market.takeovers += 1
+        market.takeovers_closed += 1
         self._held.discard(event.liquidation_id)
         pnl = Decimal(event.pnl)
         if pnl < market.worst_takeover:

@@ -200,6 +200,7 @@ def approved(number: int, round_: int) -> TakeoverApproved:
         ts=1,
         liquidation_id="usdt:1",
         round=round_,
+        market="BTC-USDT",
         fund="btc",
         qty="1.000",
         loss_budget="0.000000",

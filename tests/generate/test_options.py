@@ -47,10 +47,11 @@ def test_a_config_that_cannot_be_used_is_named(run: Run, venue: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
-    """The directory must exist."""
-    result = run(out="nowhere/log.jsonl")
+    """Folders are made; what is a file cannot be one."""
+    assert run(out="new/folder/log.jsonl").exit_code == 0
+    result = run(out="new/folder/log.jsonl/log.jsonl")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"Error: {tmp_path}/nowhere/log.jsonl: cannot be written: No such file")
+    assert result.stderr.startswith(f"Error: {tmp_path}/new/folder/log.jsonl/log.jsonl: cannot be written: ")
 
 
 @pytest.mark.parametrize(("name", "bars"), [("log", "20"), ("log", "2000"), ("log.gz", "2000"), ("log.zst", "2000")])
