@@ -39,6 +39,10 @@ def _check_market(market: Market) -> None:
         entry_value += position.signed_entry_value
         resting += len(position.orders)
     entry_value += sum(residual.side * residual.parcel.value for residual in market.residuals.values())
+    suspense = sum(residual.balance for residual in market.residuals.values())
+    _require(
+        market.suspense.balance == suspense, f"{market.suspense.name} is {market.suspense.balance}, not {suspense}"
+    )
     clearing = market.clearing.balance
     _require(clearing == -entry_value, f"{market.clearing.name} is {clearing}, entry values are {entry_value}")
     waiting = sum(len(position.stops) for position in market.positions.values())

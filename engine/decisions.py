@@ -28,9 +28,12 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         )
         return
     market, residual = found
-    asked_for = "0" if isinstance(decision, LossCovered) else decision.qty
-    if market.spec.lots.parse(asked_for) != residual.parcel.lots:
-        raise BrokenStream(f"decision {decision.decision} is not about the quantity of {residual.liquidation_id}")
+    if isinstance(decision, LossCovered):
+        fits = residual.balance < 0
+    else:
+        fits = not residual.balance and market.spec.lots.parse(decision.qty) == residual.parcel.lots
+    if not fits:
+        raise BrokenStream(f"decision {decision.decision} does not answer what was asked of {residual.liquidation_id}")
     residual.is_open = False
     state.open_residuals -= 1
     if isinstance(decision, TakeoverApproved):

@@ -83,8 +83,8 @@ class Fund:
 
     @property
     def withdrawable(self) -> int:
-        """What may leave the fund: what stands above reservations and minimum."""
-        return max(0, self.available - self.minimum)
+        """What may leave the fund: what stands above reservations, minimum and the deficits of its markets."""
+        return max(0, self.available - self.minimum - sum(self.deficits.values()))
 
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, for the state hash."""

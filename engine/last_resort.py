@@ -17,7 +17,7 @@ from engine.ranking import pnl_leverage
 from engine.residual import Residual
 from engine.state import ShardState
 from engine.takeover import book_unwound
-from schemas.claims import LiquidationClosed, LiquidationUncovered
+from schemas.claims import LiquidationClosed, LiquidationPartlyClosed, LiquidationUncovered
 from schemas.events import LossDeficit, LossSocialised
 
 
@@ -27,14 +27,17 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
     Whoever has no equity at the mark is passed over, and so is what settlement is being asked about. What finds
     nobody stays and is asked about again at the next mark.
     """
-    users = [position for position in market.opposing(residual.side) if equity(position) > 0]
+    users = sorted(
+        (position for position in market.opposing(residual.side) if equity(position) > 0),
+        key=lambda position: position.account.name,
+    )
     shares = _pro_rata(residual.parcel.lots, [position.parcel.lots for position in users])
     for position, lots in zip(users, shares, strict=True):
         if lots:
             value = market.spec.value(market.mark, lots)
             take_out(state, market, residual, lots, value)
             close_counterparty(state, residual, position, lots, value, 0, pnl_leverage(position))
-    others = [other for other in market.residuals.values() if other.side == -residual.side and not other.is_open]
+    others = [other for other in market.residuals.values() if _can_close_against(market, residual, other)]
     shares = _pro_rata(residual.parcel.lots, [other.parcel.lots for other in others])
     for other, lots in zip(others, shares, strict=True):
         if lots:
@@ -47,12 +50,24 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
                 conclude(state, market, other)
 
 
+def _can_close_against(market: Market, residual: Residual, other: Residual) -> bool:
+    """Whether `other` lies on the opposite side, settlement is not being asked about it, and its fund can bear it.
+
+    A takeover that was approved at an earlier mark may be beyond its budget at this one until the next mark asks anew.
+    """
+    if other.side != -residual.side or other.is_open or not other.parcel.lots:
+        return False
+    loss = other.expected_loss(market.spec.value(market.mark, other.parcel.lots))
+    return other.fund is None or loss <= other.allowed_loss
+
+
 def conclude(state: ShardState, market: Market, residual: Residual) -> None:
-    """Once nothing is left of a residual: claim its surplus and close it, or ask the fund to cover its loss."""
-    if residual.parcel.lots:
-        return
+    """Settle what closing a residual gained or lost: claim a surplus, or ask the fund to cover a loss.
+
+    Also where some of it found nobody, as nothing may be left in suspense when that is taken over later.
+    """
     if residual.balance >= 0:
-        _close(state, market, residual, deficit=0)
+        _claim_outcome(state, market, residual, deficit=0)
         return
     residual.round += 1
     residual.is_open = True
@@ -85,17 +100,19 @@ def cover(state: ShardState, market: Market, residual: Residual, paid_by_fund: i
                 deficit=amount(-market.deficit.balance),
             )
         )
-    _close(state, market, residual, missing)
+    _claim_outcome(state, market, residual, missing)
 
 
-def _close(state: ShardState, market: Market, residual: Residual, deficit: int) -> None:
-    """Tell settlement that a residual is gone, and send on what it gained."""
-    del market.residuals[residual.liquidation_id]
-    state.ledger.move(market.suspense, state.transit, residual.balance, "surplus")
+def _claim_outcome(state: ShardState, market: Market, residual: Residual, deficit: int) -> None:
+    """Tell settlement what became of a residual, or of a part of it, and send on what that gained."""
     spec = market.spec
     amount = spec.asset.text
+    if residual.parcel.lots and not residual.adl_lots:
+        return
+    closed = LiquidationPartlyClosed if residual.parcel.lots else LiquidationClosed
+    state.ledger.move(market.suspense, state.transit, residual.balance, "surplus")
     state.claim(
-        LiquidationClosed(
+        closed(
             liquidation_id=residual.liquidation_id,
             round=residual.round,
             market=spec.name,
@@ -105,6 +122,9 @@ def _close(state: ShardState, market: Market, residual: Residual, deficit: int) 
             deficit=amount(deficit),
         )
     )
+    residual.balance = residual.adl_lots = residual.socialised = 0
+    if not residual.parcel.lots:
+        del market.residuals[residual.liquidation_id]
 
 
 def _pro_rata(lots: int, weights: list[int]) -> list[int]:

@@ -1,9 +1,14 @@
 """The outgoing side of one state machine: gives each event its header, in order."""
 
+from typing import Final
+
 from engine.purse import Ledger
 from engine.spec import AssetSpec
 from schemas.envelope import Event
 from schemas.events import LedgerPosted
+
+POSTING_LINES_MAX: Final = 1_000
+"""Lines of one `ledger.posted`: with names of full length, less than half of what a broker takes in one record."""
 
 
 class Outbox:
@@ -42,10 +47,13 @@ class Outbox:
         self._events.append(event)
 
     def post(self, ledger: Ledger, asset: AssetSpec) -> None:
-        """Emit the money that the command moved as one posting, if it moved any."""
-        if ledger.lines:
-            posting_id = f"{self.stream}/{self.cause}"
-            self.emit(LedgerPosted(posting_id=posting_id, asset=asset.name, lines=ledger.take_lines()))
+        """Emit the money that the command moved as one posting; as several where a record would be too long for it."""
+        lines = ledger.take_lines()
+        posting_id = f"{self.stream}/{self.cause}"
+        for start in range(0, len(lines), POSTING_LINES_MAX):
+            part = lines[start : start + POSTING_LINES_MAX]
+            suffix = f".{start // POSTING_LINES_MAX + 1}" if start else ""
+            self.emit(LedgerPosted(posting_id=posting_id + suffix, asset=asset.name, lines=part))
 
     def take(self) -> list[Event]:
         """The events queued since the last call."""

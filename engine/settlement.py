@@ -29,6 +29,7 @@ from schemas.claims import (
     DeficitRepaid,
     FeeShareAccrued,
     LiquidationClosed,
+    LiquidationPartlyClosed,
     LiquidationResidual,
     LiquidationSettled,
     LiquidationUncovered,
@@ -85,6 +86,7 @@ class Settlement:
             TakeoverClosed: self._on_takeover_closed,
             LiquidationUncovered: self._on_uncovered,
             LiquidationClosed: self._on_closed,
+            LiquidationPartlyClosed: self._on_closed,
             FeeShareAccrued: self._on_fee_share,
             DecisionRejected: self._on_decision_rejected,
         }
@@ -192,8 +194,7 @@ class Settlement:
             ),
         )
 
-    def _on_closed(self, shard: _Counterpart, claim: LiquidationClosed) -> None:
-        self._release(claim.liquidation_id)
+    def _on_closed(self, shard: _Counterpart, claim: LiquidationClosed | LiquidationPartlyClosed) -> None:
         fund = self._fund_of(claim.market)
         deficit = self._units(claim.deficit)
         if deficit:
@@ -238,7 +239,8 @@ class Settlement:
                 ),
             )
             return
-        fund.deleveraged.add(expected_loss)
+        if claim.round == 1 or isinstance(claim, TakeoverExhausted):  # else it waits and is asked about again
+            fund.deleveraged.add(expected_loss)
         self._answer(
             shard,
             AdlTriggered(
@@ -265,6 +267,8 @@ class Settlement:
         held = self.reservations.pop(liquidation_id, None)
         if held is not None:
             held.fund.reserved -= held.budget - held.loss
+            if held.fund.deficits:
+                self._repay_deficits(held.fund, held.fund.available)
 
     # --- commands -----------------------------------------------------------------------------------------------
 

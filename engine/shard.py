@@ -174,7 +174,8 @@ def _begin_period(state: ShardState) -> None:
     """Start the reconciliation periods whose boundary event time has reached: realised PnL counts from here."""
     now = state.now
     for market in state.markets.values():
-        if now >= market.period_end:
+        # What a loss that is being asked about will be socialised over stays until it is.
+        if now >= market.period_end and not any(residual.balance < 0 for residual in market.residuals.values()):
             market.realised.clear()
             market.period_end = next_boundary(now, market.spec.fund.reconcile_phase)
     state.period_end = min((market.period_end for market in state.markets.values()), default=AMOUNT_LIMIT)

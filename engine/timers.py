@@ -35,8 +35,9 @@ def run_timers(state: ShardState) -> None:
         if not order_id:
             if account.cancel_at == due:
                 account.cancel_at = 0
-                for position in account.positions.values():
-                    cancel_everything(state, position, "disconnected")
+                for name in state.markets:
+                    if name in account.positions:
+                        cancel_everything(state, account.positions[name], "disconnected")
             continue
         position = account.positions[market_name]
         order = position.orders.get(order_id)

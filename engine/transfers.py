@@ -48,7 +48,8 @@ def withdraw(state: ShardState, command: AccountWithdraw) -> None:
     account = find_account(state, command.account)
     _refuse_waiting(account)
     for market in state.markets.values():
-        if -market.deficit.balance > market.spec.deficit_hold:
+        missing = -market.deficit.balance - min(0, market.suspense.balance)
+        if missing > market.spec.deficit_hold:
             raise Refused("loss_uncovered", f"withdrawals are held: {market.spec.name} has an uncovered loss")
     _check_free(state, account, amount)
     state.ledger.move(account.wallet, state.external, amount, "withdrawal")
@@ -131,7 +132,8 @@ def cancel_after(state: ShardState, command: AccountCancelAfter) -> None:
         raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
     account = find_account(state, command.account)
     _refuse_waiting(account)
-    set_switch(state, account, state.now + command.seconds * SECOND if command.seconds else 0)
+    due = min(state.now + command.seconds * SECOND, AMOUNT_LIMIT - 1)  # event time ends there
+    set_switch(state, account, due if command.seconds else 0)
     wallet = state.spec.asset.text(account.wallet.balance)
     state.emit(AccountUpdated(shard=state.spec.name, account=account.name, wallet=wallet, cancel_at=account.cancel_at))
 

@@ -116,6 +116,18 @@ class LiquidationClosed(Claim, tag="liquidation.closed", kw_only=True):
     deficit: Decimal
 
 
+class LiquidationPartlyClosed(Claim, tag="liquidation.partly_closed", kw_only=True):
+    """As `liquidation.closed`, for a part: the rest found nobody yet and is asked about again at the next mark."""
+
+    liquidation_id: DerivedId
+    round: Sequence
+    market: Id
+    adl_qty: Decimal
+    surplus: Decimal
+    socialised: Decimal
+    deficit: Decimal
+
+
 class FeeShareAccrued(Claim, tag="fee_share.accrued", kw_only=True):
     """The fund's share of the trading fees of one command."""
 
@@ -188,6 +200,7 @@ AnyClaim = (
     | TakeoverClosed
     | LiquidationUncovered
     | LiquidationClosed
+    | LiquidationPartlyClosed
     | FeeShareAccrued
     | DecisionRejected
 )

@@ -113,3 +113,24 @@ def test_without_any_opposing_position_that_has_equity_the_residual_waits_for_th
     assert stage.account("alice")["wallet"] == "0.000000"
     assert [event.account for event in of_type(stage.events, AdlExecuted)] == ["bob"]
     assert stage.venue.report()["markets"]["BTC-USDT"]["open_interest"] == "0.000"
+
+
+def test_odd_lots_of_pro_rata_closing_go_by_account_name_not_by_who_was_there_first() -> None:
+    # Four shorts fall due at 11,000, one liquidation per command: amy and bea are liquidated, cat and dan still wait
+    # when 1.999 of the fund's long are closed against their 1 + 1. The odd lot is cat's, by name.
+    stage = Stage(opening="100000", limits="liquidations_per_command = 1")
+    stage.deposit("alice", "999.5")
+    stage.deposit("bob", "1000000")
+    stage.mark("10500")
+    stage.leverage("bob", "1")
+    stage.leverage("alice", "21")
+    for account in ("dan", "cat", "bea", "amy"):
+        stage.deposit(account, "525")
+        stage.leverage(account, "20")
+        stage.sell(account, "1", "10500")
+    stage.buy("alice", "1.999", "10500")
+    stage.buy("bob", "2.001", "10500")
+    stage.mark("10050")
+    stage.now += 700 * SECOND
+    closed = {event.account: event.qty for event in of_type(stage.mark("11000"), AdlExecuted)}
+    assert closed == {"cat": "1.000", "dan": "0.999"}

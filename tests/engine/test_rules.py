@@ -1,9 +1,16 @@
 """Trading rules: order size, price band, number of open orders. Each is refused by its code and changes nothing."""
 
+from typing import Any
+
+import orjson
 import pytest
 
+from engine.venue import Venue
+from schemas.config import parse_config
+from schemas.envelope import Event
 from schemas.events import OrderAmended, OrderCancelled, TradeExecuted
-from tests.engine.stage import Stage, codes, of_type
+from schemas.wire import decode_command, encode
+from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type, venue_toml
 
 
 def market(**settings: str) -> Stage:
@@ -121,3 +128,25 @@ def test_fill_or_kill_knows_how_many_orders_it_may_meet() -> None:
     (killed,) = of_type(stage.buy("alice", "4", "10100", tif="fok"), OrderCancelled)
     assert killed.reason == "fok"
     assert len(of_type(stage.buy("alice", "3", "10100", tif="fok"), TradeExecuted)) == 3
+
+
+RECORD_BYTES_MAX = 1_048_588
+"""Kafka's default `message.max.bytes`."""
+
+
+def test_no_record_of_one_command_exceeds_what_a_broker_takes_under_default_limits() -> None:
+
+    venue = Venue(parse_config(venue_toml(market='maker_fee = "0.0002"\ntaker_fee = "0.0005"')))
+    now = 1_700_000_000 * SECOND
+
+    def apply(type_: str, **fields: Any) -> list[Event]:
+        return venue.apply(decode_command(orjson.dumps({"type": type_, "ts": now, **fields})))
+
+    apply("price.mark", market=MARKET, price="10000")
+    for account in ("taker", *(f"m{i}" for i in range(5_000))):
+        apply("account.deposit", shard="usdt", account=account, amount="100000", transfer_id=account)
+        if account != "taker":
+            fields = {"side": "sell", "kind": "limit", "price": "10000", "qty": "0.001"}
+            apply("order.new", market=MARKET, account=account, order_id="1", **fields)
+    events = apply("order.new", market=MARKET, account="taker", order_id="1", side="buy", kind="market", qty="5")
+    assert max(len(encode(event)) for event in events) <= RECORD_BYTES_MAX

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.events import AccountRejected, AccountUpdated, OrderAccepted, OrderCancelled, TradeExecuted
-from tests.engine.stage import SECOND, Stage, codes, of_type
+from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type, second_market
 
 
 def market(**settings: str) -> Stage:
@@ -118,3 +118,36 @@ def test_timers_above_the_cap_go_off_before_the_next_command_in_their_order() ->
     assert cancelled(stage) == [("a", "expired"), ("b", "expired")]
     stage.send("clock.tick")
     assert cancelled(stage)[2:] == [("c", "expired"), ("d", "expired")]
+
+
+def test_a_dead_man_switch_at_the_end_of_time_goes_off_no_later_than_time_itself() -> None:
+    stage = Stage()
+    stage.deposit("bob", "1")
+    stage.now = 2**63 - 1 - SECOND
+    (answer,) = of_type(stage.send("account.cancel_after", shard="usdt", account="bob", seconds=1), AccountUpdated)
+    assert answer.cancel_at == 2**63 - 1
+
+
+def two_markets(first: str, second: str) -> Stage:
+    """bob has set his leverage in two markets, in this order, and then has an order in each."""
+    stage = Stage(market=second_market())
+    stage.deposit("bob", "1000000")
+    for market, price in ((MARKET, "10000"), ("ETH-USDT", "1000")):
+        stage.send("price.mark", market=market, price=price)
+    for market in (first, second):
+        stage.send("account.leverage", market=market, account="bob", leverage="10")
+    return stage
+
+
+def test_a_switch_goes_through_the_markets_in_the_order_of_the_config_not_in_that_of_the_account() -> None:
+    one, other = two_markets(MARKET, "ETH-USDT"), two_markets("ETH-USDT", MARKET)
+    assert one.venue.state_hash() == other.venue.state_hash()
+    futures = []
+    for stage in (one, other):
+        for market, price in ((MARKET, "9000"), ("ETH-USDT", "900")):
+            fields = {"order_id": f"o:{market}", "side": "buy", "kind": "limit", "price": price, "qty": "1"}
+            stage.send("order.new", market=market, account="bob", **fields)
+        stage.send("account.cancel_after", shard="usdt", account="bob", seconds=1)
+        stage.now += 5 * SECOND
+        futures.append([event.market for event in of_type(stage.send("clock.tick"), OrderCancelled)])
+    assert futures == [[MARKET, "ETH-USDT"], [MARKET, "ETH-USDT"]]

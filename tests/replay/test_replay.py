@@ -186,8 +186,8 @@ def test_a_file_of_any_name_can_be_a_log(replay: Callable[..., Run], tmp_path: P
 
 def test_a_file_that_is_no_log_is_said_to_look_like_none(replay: Callable[..., Run]) -> None:
     run = replay(b"no log\nat all\n")
-    assert run.result.exit_code == 0
-    assert run.result.stderr == "Warning: no line of the log was a command; is it a command log?\n"
+    assert run.exit_code == 0
+    assert run.stderr == "Warning: no line of the log was a command; is it a command log?\n"
 
 
 def test_strict_does_not_mind_a_rejected_command(replay: Callable[..., Run]) -> None:
