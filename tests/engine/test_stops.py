@@ -116,6 +116,17 @@ def test_a_stop_by_last_price_is_triggered_by_trades_after_the_command_that_made
     assert [trade.taker.account for trade in of_type(events, TradeExecuted)] == ["carol", "alice"]
 
 
+def test_a_stop_by_last_price_is_triggered_by_the_extremes_that_a_command_printed() -> None:
+    stage = market()
+    stage.sell("bob", "1", "10200")
+    stage.sell("bob", "1", "10500")
+    stop(stage, "sell", "rises_to", "10400", trigger_by="last", order_id="high")
+    stop(stage, "sell", "falls_to", "10300", trigger_by="last", order_id="low")
+    events = stage.buy("carol", "2")  # prints 10,200, then 10,500
+    prices = [(event.order_id, event.price) for event in of_type(events, OrderTriggered)]
+    assert prices == [("high", "10500.0"), ("low", "10200.0")]
+
+
 def test_activations_that_trade_may_trigger_others() -> None:
     stage = market()
     stage.sell("bob", "1", "10200")
