@@ -8,7 +8,7 @@ import pytest
 from engine.venue import Venue
 from schemas.config import parse_config
 from schemas.envelope import Event
-from schemas.events import OrderAmended, OrderCancelled, TradeExecuted
+from schemas.events import LedgerPosted, OrderAmended, OrderCancelled, TradeExecuted
 from schemas.wire import decode_command, encode
 from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type, venue_toml
 
@@ -150,3 +150,7 @@ def test_no_record_of_one_command_exceeds_what_a_broker_takes_under_default_limi
             apply("order.new", market=MARKET, account=account, order_id="1", **fields)
     events = apply("order.new", market=MARKET, account="taker", order_id="1", side="buy", kind="market", qty="5")
     assert max(len(encode(event)) for event in events) <= RECORD_BYTES_MAX
+    postings = of_type(events, LedgerPosted)
+    assert [len(posting.lines) for posting in postings] == [1_000, 1_000, 1_000, 1_000]
+    first = postings[0].posting_id
+    assert [posting.posting_id for posting in postings] == [first, f"{first}.2", f"{first}.3", f"{first}.4"]

@@ -7,7 +7,15 @@ import pytest
 from engine.sequence import BrokenStream
 from engine.settlement import Settlement
 from engine.spec import compile_venue
-from schemas.claims import Claim, Decision, DecisionRejected, LiquidationSettled, TakeoverApproved
+from schemas.claims import (
+    AdlTriggered,
+    Claim,
+    Decision,
+    DecisionRejected,
+    LiquidationResidual,
+    LiquidationSettled,
+    TakeoverApproved,
+)
 from schemas.config import parse_config
 from schemas.events import (
     FundBelowMinimum,
@@ -226,3 +234,24 @@ def test_an_engine_ignores_a_repeated_decision_and_stops_on_a_gap() -> None:
     assert shard.apply(approved(1, 1)) == []
     with pytest.raises(BrokenStream, match="decision for shard usdt: 4 arrived after 1"):
         shard.apply(approved(4, 1))
+
+
+def test_a_residual_that_waits_and_is_asked_about_again_counts_as_one_adl() -> None:
+    settlement = two_funds()
+    for round_ in (1, 2, 3):
+        question = LiquidationResidual(
+            stream="engine:usdt",
+            claim=round_,
+            liquidation_id="usdt:1",
+            round=round_,
+            market="BTC-USDT",
+            side="long",
+            qty="1.000",
+            bankruptcy_price=None,
+            bankruptcy_value="10000.000000",
+            mark_price="9000.0",
+            expected_loss="1000.000000",
+        )
+        assert of_type(settlement.apply(question), AdlTriggered)
+    tally = settlement.funds["btc"].deleveraged
+    assert (tally.count, tally.total) == (1, 1_000_000_000)
