@@ -34,6 +34,7 @@ from schemas.claims import (
     LiquidationSettled,
     LiquidationUncovered,
     LossCovered,
+    Outcome,
     TakeoverApproved,
     TakeoverClosed,
     TakeoverExhausted,
@@ -194,7 +195,7 @@ class Settlement:
             ),
         )
 
-    def _on_closed(self, shard: _Counterpart, claim: LiquidationClosed | LiquidationPartlyClosed) -> None:
+    def _on_closed(self, shard: _Counterpart, claim: Outcome) -> None:
         fund = self._fund_of(claim.market)
         deficit = self._units(claim.deficit)
         if deficit:
@@ -377,14 +378,7 @@ class Settlement:
     ) -> None:
         """Publish a credit that the ledger has booked, and repay deficits from it."""
         fund.credited[kind] = fund.credited.get(kind, 0) + amount
-        event = FundCredited(
-            fund=fund.spec.name,
-            amount=self.asset.text(amount),
-            balance=self.asset.text(fund.purse.balance),
-            cause_kind=kind,
-        )
-        self._name_cause(event, market, liquidation_id)
-        self.outbox.emit(event)
+        self._publish(FundCredited, fund, amount, kind, market, liquidation_id)
         if fund.deficits:
             self._repay_deficits(fund, amount)
 
@@ -400,20 +394,28 @@ class Settlement:
         self.ledger.move(fund.purse, target, amount, kind)
         assert fund.purse.balance >= fund.reserved >= 0, "a fund is never below its reservations"
         fund.debited[kind] = fund.debited.get(kind, 0) + amount
-        event = FundDebited(
+        self._publish(FundDebited, fund, amount, kind, market, liquidation_id)
+
+    def _publish(
+        self,
+        movement: type[FundCredited | FundDebited],
+        fund: Fund,
+        amount: int,
+        kind: CauseKind,
+        market: str,
+        liquidation_id: str,
+    ) -> None:
+        event = movement(
             fund=fund.spec.name,
             amount=self.asset.text(amount),
             balance=self.asset.text(fund.purse.balance),
             cause_kind=kind,
         )
-        self._name_cause(event, market, liquidation_id)
-        self.outbox.emit(event)
-
-    def _name_cause(self, event: FundCredited | FundDebited, market: str, liquidation_id: str) -> None:
         if market:
             event.market = market
         if liquidation_id:
             event.liquidation_id = liquidation_id
+        self.outbox.emit(event)
 
     def _repay_deficits(self, fund: Fund, credit: int) -> None:
         """Pay the fund's markets what they miss, the oldest deficit first, from this credit."""

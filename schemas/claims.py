@@ -104,28 +104,24 @@ class LiquidationUncovered(Claim, tag="liquidation.uncovered", kw_only=True):
     loss: Decimal
 
 
-class LiquidationClosed(Claim, tag="liquidation.closed", kw_only=True):
+class Outcome(Claim, kw_only=True):
+    """What became of a residual that settlement answered with ADL, or of a part of it."""
+
+    liquidation_id: DerivedId
+    round: Sequence
+    market: Id
+    adl_qty: Decimal
+    surplus: Decimal
+    socialised: Decimal
+    deficit: Decimal
+
+
+class LiquidationClosed(Outcome, tag="liquidation.closed", kw_only=True):
     """A residual that settlement answered with ADL is gone, and who paid."""
 
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    adl_qty: Decimal
-    surplus: Decimal
-    socialised: Decimal
-    deficit: Decimal
 
-
-class LiquidationPartlyClosed(Claim, tag="liquidation.partly_closed", kw_only=True):
+class LiquidationPartlyClosed(Outcome, tag="liquidation.partly_closed", kw_only=True):
     """As `liquidation.closed`, for a part: the rest found nobody yet and is asked about again at the next mark."""
-
-    liquidation_id: DerivedId
-    round: Sequence
-    market: Id
-    adl_qty: Decimal
-    surplus: Decimal
-    socialised: Decimal
-    deficit: Decimal
 
 
 class FeeShareAccrued(Claim, tag="fee_share.accrued", kw_only=True):

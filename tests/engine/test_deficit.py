@@ -4,9 +4,10 @@ from engine.fund import Reservation
 from engine.settlement import Settlement
 from schemas.claims import DeficitRepaid, TakeoverClosed
 from schemas.commands import AccountWithdraw, FundWithdraw
-from schemas.events import AccountRejected, FundRejected
+from schemas.events import AccountRejected, FundRejected, LossSocialised
 from tests.engine.stage import SECOND, of_type
 from tests.engine.test_last_resort import with_a_deficit
+from tests.engine.test_late_decisions import Late
 
 LATER = 1_700_000_500 * SECOND
 
@@ -61,3 +62,30 @@ def test_a_deficit_is_repaid_from_what_the_end_of_a_reservation_sets_free() -> N
     (repaid,) = of_type(settlement.apply(takeover_closed(settlement)), DeficitRepaid)
     assert repaid.amount == "82.871331"
     assert fund.available == 100_000_000 - 82_871_331
+
+
+def test_profits_of_a_period_are_known_until_a_loss_that_is_being_asked_about_is_socialised() -> None:
+    """The boundary passes between question and answer: the winners of the old period pay all the same."""
+    late = Late(opening="301")
+    for account in ("bob", "carl"):
+        late.fund_account(account, "1000000", "10")
+    late.fund_account("alice", "500", "21")
+    late.fund_account("erin", "1000000", "100")
+    late.mark("10500")
+    late.order("bob", "sell", "1", "10500")
+    late.order("alice", "buy", "1", "10500")
+    late.mark("10040")
+    late.deliver()
+    late.mark("9700")
+    late.deliver()
+    late.order("bob", "buy", "1", "9700")
+    late.order("erin", "sell", "1", "9700")
+    late.mark("9400")
+    late.deliver(1)  # ADL; what it could not place is asked about
+    assert [type(decision).__name__ for decision in late.decisions] == ["LossCovered"]
+    late.now += 86_400 * SECOND
+    late.mark("9400")
+    socialised = of_type(late.deliver(), LossSocialised)
+    assert {event.account for event in socialised} == {"bob", "erin"}
+    late.mark("9400")
+    assert late.shard.state.markets["BTC-USDT"].realised == {}

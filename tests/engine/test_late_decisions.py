@@ -33,10 +33,12 @@ class Late:
         self.now += SECOND
         return self._heard(self.shard.apply(decode_command(orjson.dumps({"type": type_, "ts": self.now, **fields}))))
 
-    def deliver(self) -> list[Event]:
-        """All decisions that wait, in their order."""
+    def deliver(self, most: int = 100) -> list[Event]:
+        """The decisions that wait, in their order, and those that they lead to."""
         events: list[Event] = []
-        while self.decisions:
+        for _ in range(most):
+            if not self.decisions:
+                break
             events.extend(self._heard(self.shard.apply(self.decisions.pop(0))))
         return events
 

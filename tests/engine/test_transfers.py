@@ -418,10 +418,11 @@ def test_settings_of_an_unknown_market_or_account_are_refused(type_: str, fields
         ("account.leverage", {"market": MARKET, "leverage": "5"}),
         ("account.margin_mode", {"market": MARKET, "mode": "isolated"}),
         ("account.margin", {"market": MARKET, "amount": "1"}),
+        ("account.cancel_after", {"shard": "usdt", "seconds": 5}),
         ("account.margin", {"market": MARKET, "amount": "-1"}),
     ],
 )
-def test_an_account_that_waits_for_its_liquidation_moves_no_money(type_: str, fields: dict[str, str]) -> None:
+def test_an_account_that_waits_for_its_liquidation_moves_nothing(type_: str, fields: dict[str, Any]) -> None:
     """Of three bankrupt accounts one is liquidated at the mark, one before the next command, and one waits."""
     stage = open_market(limits="liquidations_per_command = 1")
     for name in ("long1", "long2", "long3"):
