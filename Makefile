@@ -36,10 +36,10 @@ check: $(INSTALLED) ## lint, formatting, types, generated files
 schemas: $(INSTALLED) ## write schemas/json from the message types
 	$(BIN)/python -m schemas.documents
 
-PRICES ?= ../shared/data/btc-perp-1m-2022-01.csv.gz
 MONTH := out/month
 
-month: $(INSTALLED) ## replay PRICES (1-minute bars) whole: checked after every command, under three hash seeds
+month: $(INSTALLED) ## replay PRICES=bars.csv.gz whole: checked after every command, under three hash seeds
+	[ -n "$(PRICES)" ] || { echo "make month needs PRICES, a CSV of bars (docs/generate.md)"; exit 2; }
 	rm -rf $(MONTH) && mkdir -p $(MONTH)
 	$(BIN)/backstop generate --config deploy/venue.toml --prices $(PRICES) --accounts 2000 --seed 1 \
 		--out $(MONTH)/commands.jsonl.zst
