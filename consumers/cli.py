@@ -51,7 +51,6 @@ def _version() -> str:
 def main(context: click.Context, *, verbose: bool) -> None:
     """Liquidation, insurance funds and auto-deleveraging for futures venues, replayable to the last unit."""
     diagnostics.configure(verbose=verbose)
-    context.obj = {"verbose": verbose}
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -5,6 +5,7 @@ residual gains, and the gain is the fund's surplus. A counterparty that would fa
 passed over or gives fewer lots; one that would realise a loss comes after all who would not.
 """
 
+from collections.abc import Iterator
 from heapq import heapify, heappop
 
 from engine.fills import close_lots
@@ -26,25 +27,13 @@ def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
     needed = residual.expected_loss(spec.value(market.mark, start_lots))
     at_mark = residual.side * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
     counterparties = taken = 0
-    losing: list[tuple[int, Position, Standing]] = []
-    ranked = _ranked(market, residual.side)
-    rank = 0
-    while ranked and residual.parcel.lots:
-        _, _, position, standing = heappop(ranked)
-        rank += 1
-        value = _closing_value(market, residual, min(residual.parcel.lots, position.parcel.lots), at_mark=at_mark)
-        if _realised(position, min(residual.parcel.lots, position.parcel.lots), value) < 0:
-            losing.append((rank, position, standing))
-            continue
-        closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
-        counterparties += closed_profit is not None
-        taken += closed_profit or 0
-    for rank, position, standing in losing:
+    for rank, position, standing in _candidates(market, residual, at_mark=at_mark):
         if not residual.parcel.lots:
             break
         closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
-        counterparties += closed_profit is not None
-        taken += closed_profit or 0
+        if closed_profit is not None:
+            counterparties += 1
+            taken += closed_profit
     left = residual.parcel.lots
     state.emit(
         AdlCompleted(
@@ -113,6 +102,23 @@ def take_out(state: ShardState, market: Market, residual: Residual, lots: int, v
     state.ledger.move(market.clearing, market.suspense, gain, "residual_pnl")
 
 
+def _candidates(market: Market, residual: Residual, *, at_mark: bool) -> Iterator[tuple[int, Position, Standing]]:
+    """Who is asked, with their ranks: in rank order, but those who would realise a loss after all the others."""
+    losing: list[tuple[int, Position, Standing]] = []
+    ranked = _ranked(market, residual.side)
+    rank = 0
+    while ranked and residual.parcel.lots:
+        _, _, position, standing = heappop(ranked)
+        rank += 1
+        lots = min(residual.parcel.lots, position.parcel.lots)
+        value = _closing_value(market, residual, lots, at_mark=at_mark)
+        if position.sign * (value - position.parcel.part(lots)) < 0:
+            losing.append((rank, position, standing))
+        else:
+            yield rank, position, standing
+    yield from losing
+
+
 def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standing]]:
     """The healthy opposing positions as a heap: highest score first, ties by account name."""
     ranked = [
@@ -148,10 +154,6 @@ def _close_against(
 
 def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
     return market.spec.value(market.mark, lots) if at_mark else residual.parcel.part(lots)
-
-
-def _realised(position: Position, lots: int, value: int) -> int:
-    return position.sign * (value - position.parcel.part(lots))
 
 
 def _lots_carried(market: Market, residual: Residual, position: Position, *, at_mark: bool) -> int:

@@ -69,9 +69,7 @@ def conclude(state: ShardState, market: Market, residual: Residual) -> None:
     if residual.balance >= 0:
         _claim_outcome(state, market, residual, deficit=0)
         return
-    residual.round += 1
-    residual.is_open = True
-    state.open_residuals += 1
+    state.ask(residual)
     state.claim(
         LiquidationUncovered(
             liquidation_id=residual.liquidation_id,

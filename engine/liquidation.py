@@ -138,7 +138,7 @@ def liquidate(state: ShardState, position: Position) -> None:
     if left:
         residual = Residual(state.liquidations, liquidation_id, side, Parcel(left, residual_value))
         market.residuals[liquidation_id] = residual
-        state.open_residuals += 1
+        state.ask(residual)
         ask_settlement(state, market, residual)
     after_change(state, position)
 

@@ -63,7 +63,5 @@ def _ask_again(state: ShardState, market: Market) -> None:
     """What could not be placed at all at an earlier mark becomes a new question."""
     for residual in market.residuals.values():
         if residual.fund is None and not residual.is_open:
-            residual.round += 1
-            residual.is_open = True
-            state.open_residuals += 1
+            state.ask(residual)
             ask_settlement(state, market, residual)

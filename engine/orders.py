@@ -23,8 +23,7 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     account = find_account(state, command.account)
     spec = market.spec
     now = state.outbox.event_time
-    if account.waiting:
-        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
+    refuse_waiting(account)
     if not market.mark:
         raise Refused("no_mark", f"market {spec.name} has no mark price yet")
     if state.closed_orders.is_too_old(command.ts, now):
@@ -147,11 +146,9 @@ def cancel(state: ShardState, command: OrderCancel) -> None:
 
 def cancel_all(state: ShardState, command: OrderCancelAll) -> None:
     """Take all open orders of an account out, market by market in the order of the config. Raises Refused."""
-    if command.shard != state.spec.name:
-        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
+    refuse_other_shard(state, command.shard)
     account = find_account(state, command.account)
-    if account.waiting:
-        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
+    refuse_waiting(account)
     names = list(state.markets) if command.market is None else [find_market(state, command.market).spec.name]
     for name in names:
         position = account.positions.get(name)
@@ -226,6 +223,18 @@ def find_account(state: ShardState, name: str) -> Account:
     return account
 
 
+def refuse_waiting(account: Account) -> None:
+    """An account whose liquidation waits for its turn may do nothing but receive money. Raises Refused."""
+    if account.waiting:
+        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
+
+
+def refuse_other_shard(state: ShardState, name: str) -> None:
+    """A command that names its shard must name this one. Raises Refused."""
+    if name != state.spec.name:
+        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {name}")
+
+
 def parse_price(market: Market, text: str) -> int:
     """A price in ticks. Raises Refused off the grid."""
     ticks = market.spec.ticks.parse(text)
@@ -249,8 +258,7 @@ def _find_open(state: ShardState, market_name: str, account_name: str, order_id:
     order = (position.orders.get(order_id) or position.stops.get(order_id)) if position is not None else None
     if order is None:
         raise Refused("unknown_order", f"account {account_name} has no open order {order_id} in {market_name}")
-    if account.waiting:
-        raise Refused("in_liquidation", f"account {account_name} is being liquidated")
+    refuse_waiting(account)
     return order
 
 

@@ -1,5 +1,7 @@
 """Ids that were used and must not be used again for a while."""
 
+from engine.reject import Refused
+
 
 class Remembered:
     """Keeps ids with a note for `memory` µs of event time, and forgets them in bulk.
@@ -30,6 +32,17 @@ class Remembered:
         if noted is None or noted[0] + self._memory <= now:
             return None
         return noted[1]
+
+    def is_repetition(self, transfer_id: str, ts: int, now: int, contents: str) -> bool:
+        """Whether a transfer was applied before. Raises Refused on other contents, or when it was too long ago."""
+        noted = self.recall((transfer_id,), now)
+        if noted is None:
+            if self.is_too_old(ts, now):
+                raise Refused("too_old", f"ts {ts} is too far behind event time {now} to rule out a repetition")
+            return False
+        if noted != contents:
+            raise Refused("transfer_mismatch", f"transfer {transfer_id} was applied with other contents")
+        return True
 
     def is_too_old(self, ts: int, now: int) -> bool:
         """Whether a command of this time might repeat one that is forgotten by now."""

@@ -37,8 +37,8 @@ class Residual:
         self.liquidation_id = liquidation_id
         self.side = side
         self.parcel = parcel
-        self.round = 1
-        self.is_open = True
+        self.round = 0
+        self.is_open = False
         self.fund: str | None = None
         self.budget = 0
         self.loss = 0

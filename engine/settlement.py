@@ -10,9 +10,10 @@ A takeover's losses are bounded by its reservation and reservations by the balan
 """
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
+from engine.amounts import parse_amount
+from engine.digest import hash_rows
 from engine.fixed import AMOUNT_LIMIT, RATE, divide_up
 from engine.fund import Fund, Reservation
 from engine.outbox import Outbox
@@ -124,10 +125,7 @@ class Settlement:
 
     def state_hash(self) -> str:
         """SHA-256 over everything that can influence a later event."""
-        digest = sha256()
-        for row in self.rows():
-            digest.update(repr(row).encode())
-        return digest.hexdigest()
+        return hash_rows(self.rows())
 
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, each collection in the order in which it is worked through."""
@@ -148,10 +146,7 @@ class Settlement:
         fund = self._fund_of(claim.market)
         self._credit(fund, shard.transit, self._units(claim.fee), "fee", claim.market, claim.liquidation_id)
         if claim.to == "fund":
-            surplus = self._units(claim.surplus)
-            self._credit(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
-            if surplus:
-                fund.surpluses.add(surplus)
+            self._credit_surplus(fund, shard, claim)
 
     def _on_residual(self, shard: _Counterpart, claim: LiquidationResidual) -> None:
         self._decide(shard, claim, may_take_over=True)
@@ -200,10 +195,7 @@ class Settlement:
         deficit = self._units(claim.deficit)
         if deficit:
             fund.deficits[claim.market] = fund.deficits.get(claim.market, 0) + deficit
-        surplus = self._units(claim.surplus)
-        self._credit(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
-        if surplus:
-            fund.surpluses.add(surplus)
+        self._credit_surplus(fund, shard, claim)
 
     def _on_fee_share(self, shard: _Counterpart, claim: FeeShareAccrued) -> None:
         fund = self._fund_of(claim.market)
@@ -287,8 +279,10 @@ class Settlement:
 
     def _execute(self, command: FundCommand, transfer_id: str | None) -> None:
         fund = self._find_fund(command.fund)
-        amount = self._parse_amount(command.amount)
-        if transfer_id is not None and self._is_known(command, transfer_id, fund, amount):
+        amount = parse_amount(self.asset, command.amount)
+        now, note = self.outbox.event_time, _transfer_note(command, amount)
+        if transfer_id is not None and self._transfers.is_repetition(transfer_id, command.ts, now, note):
+            self._emit_updated(fund, transfer_id)
             return
         if isinstance(command, FundDeposit):
             if amount - self.treasury.balance >= AMOUNT_LIMIT:
@@ -306,20 +300,7 @@ class Settlement:
             fund.minimum = amount
             self._emit_updated(fund)
         if transfer_id is not None:
-            self._transfers.note((transfer_id,), self.outbox.event_time, _transfer_note(command, amount))
-
-    def _is_known(self, command: FundCommand, transfer_id: str, fund: Fund, amount: int) -> bool:
-        """Whether a transfer was applied before; if so it is answered here. Raises Refused on other contents."""
-        now = self.outbox.event_time
-        noted = self._transfers.recall((transfer_id,), now)
-        if noted is None:
-            if self._transfers.is_too_old(command.ts, now):
-                raise Refused("too_old", f"ts {command.ts} is too far behind event time to rule out a repetition")
-            return False
-        if noted != _transfer_note(command, amount):
-            raise Refused("transfer_mismatch", f"transfer {transfer_id} was applied with other contents")
-        self._emit_updated(fund, transfer_id)
-        return True
+            self._transfers.note((transfer_id,), now, note)
 
     def _emit_updated(self, fund: Fund, transfer_id: str | None = None) -> None:
         event = FundUpdated(
@@ -337,17 +318,6 @@ class Settlement:
             raise Refused("unknown_fund", f"{self.asset.name} has no fund {name}")
         return fund
 
-    def _parse_amount(self, text: str) -> int:
-        amount = self.asset.parse(text)
-        if amount is None:
-            raise Refused(
-                "off_unit",
-                f"amount {text} is finer than a unit of {self.asset.name}, {self.asset.decimals} decimals",
-            )
-        if amount >= AMOUNT_LIMIT:
-            raise Refused("amount_too_large", f"amount {text} is 2^63 units or more")
-        return amount
-
     def _check_withdrawable(self, fund: Fund, amount: int) -> None:
         if amount > fund.withdrawable:
             text = self.asset.text
@@ -357,6 +327,12 @@ class Settlement:
             )
 
     # --- money --------------------------------------------------------------------------------------------------
+
+    def _credit_surplus(self, fund: Fund, shard: _Counterpart, claim: LiquidationSettled | Outcome) -> None:
+        surplus = self._units(claim.surplus)
+        self._credit(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
+        if surplus:
+            fund.surpluses.add(surplus)
 
     def _credit(
         self,

@@ -8,11 +8,11 @@ and the money it moved as one posting.
 """
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
 from engine.activation import run_triggered
 from engine.decisions import decide
+from engine.digest import hash_rows
 from engine.fixed import AMOUNT_LIMIT
 from engine.liquidation import run_waiting
 from engine.marks import pass_time, set_mark
@@ -110,10 +110,7 @@ class Shard:
 
     def state_hash(self) -> str:
         """SHA-256 over everything that can influence a later event."""
-        digest = sha256()
-        for row in self.rows():
-            digest.update(repr(row).encode())
-        return digest.hexdigest()
+        return hash_rows(self.rows())
 
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, each collection in the order in which it is worked through."""

@@ -7,6 +7,7 @@ from engine.outbox import Outbox
 from engine.position import Position
 from engine.purse import Ledger, Purse
 from engine.remembered import Remembered
+from engine.residual import Residual
 from engine.spec import ShardSpec
 from engine.stops import StopOrder
 from schemas.claims import Claim, FeeShareAccrued
@@ -90,6 +91,12 @@ class ShardState:
         self.claims += 1
         event.claim = self.claims
         self.outbox.emit(event)
+
+    def ask(self, residual: Residual) -> None:
+        """Open the next question about a residual, which the caller puts to settlement."""
+        residual.round += 1
+        residual.is_open = True
+        self.open_residuals += 1
 
     def position(self, account: Account, market: Market) -> Position:
         """The account's position in the market, made when it is first needed."""

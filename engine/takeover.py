@@ -21,9 +21,7 @@ def raise_exhausted(state: ShardState, market: Market) -> None:
         too_old = state.now - residual.taken_over_at >= spec.fund.takeover_max_age
         if loss <= residual.allowed_loss and not too_old:
             continue
-        residual.round += 1
-        residual.is_open = True
-        state.open_residuals += 1
+        state.ask(residual)
         parcel = residual.parcel
         state.claim(
             TakeoverExhausted(

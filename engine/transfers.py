@@ -1,9 +1,10 @@
 """The commands about accounts: deposit, withdraw, leverage, margin mode, isolated margin, dead-man switch."""
 
 from engine.account import Account
+from engine.amounts import parse_amount
 from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
 from engine.margin import initial_margin, maintenance_margin, mark_value, order_cost, unrealised_pnl, worst_notional
-from engine.orders import find_account, find_market
+from engine.orders import find_account, find_market, refuse_other_shard, refuse_waiting
 from engine.position import Position
 from engine.reject import Refused
 from engine.spec import SECOND
@@ -37,7 +38,7 @@ def deposit(state: ShardState, command: AccountDeposit) -> None:
         state.accounts[command.account] = account = Account(state.spec.name, command.account)
     state.ledger.move(state.external, account.wallet, amount, "deposit")
     state.touch_account(account)
-    _note_transfer(state, command)
+    _note_transfer(state, command, amount)
 
 
 def withdraw(state: ShardState, command: AccountWithdraw) -> None:
@@ -46,7 +47,7 @@ def withdraw(state: ShardState, command: AccountWithdraw) -> None:
     if amount is None:
         return
     account = find_account(state, command.account)
-    _refuse_waiting(account)
+    refuse_waiting(account)
     for market in state.markets.values():
         missing = -market.deficit.balance - min(0, market.suspense.balance)
         if missing > market.spec.deficit_hold:
@@ -54,7 +55,7 @@ def withdraw(state: ShardState, command: AccountWithdraw) -> None:
     _check_free(state, account, amount)
     state.ledger.move(account.wallet, state.external, amount, "withdrawal")
     state.touch_account(account)
-    _note_transfer(state, command)
+    _note_transfer(state, command, amount)
 
 
 def set_leverage(state: ShardState, command: AccountLeverage) -> None:
@@ -65,7 +66,7 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
     """
     market = find_market(state, command.market)
     account = find_account(state, command.account)
-    _refuse_waiting(account)
+    refuse_waiting(account)
     leverage = scaled(command.leverage, RATE_PLACES)
     if leverage is None or leverage >= AMOUNT_LIMIT:
         raise Refused("bad_leverage", f"leverage {command.leverage}: expected at most {RATE_PLACES} decimals")
@@ -89,7 +90,7 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
     """Isolated is the only mode yet. Raises Refused."""
     market = find_market(state, command.market)
     account = find_account(state, command.account)
-    _refuse_waiting(account)
+    refuse_waiting(account)
     if command.mode != "isolated":
         raise Refused("not_supported", f"margin mode {command.mode} is not supported, only isolated")
     state.touch(state.position(account, market))
@@ -103,11 +104,11 @@ def move_margin(state: ShardState, command: AccountMargin) -> None:
     """
     market = find_market(state, command.market)
     account = find_account(state, command.account)
-    _refuse_waiting(account)
+    refuse_waiting(account)
     position = account.positions.get(market.spec.name)
     if position is None or not position.sign:
         raise Refused("no_position", f"account {account.name} has no position in {market.spec.name}")
-    amount = _parse_amount(state, command.amount)
+    amount = parse_amount(state.spec.asset, command.amount)
     if amount > 0:
         _check_free(state, account, amount)
     else:
@@ -128,10 +129,9 @@ def move_margin(state: ShardState, command: AccountMargin) -> None:
 
 def cancel_after(state: ShardState, command: AccountCancelAfter) -> None:
     """Set the dead-man switch, anew each time, or switch it off. Raises Refused."""
-    if command.shard != state.spec.name:
-        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
+    refuse_other_shard(state, command.shard)
     account = find_account(state, command.account)
-    _refuse_waiting(account)
+    refuse_waiting(account)
     due = min(state.now + command.seconds * SECOND, AMOUNT_LIMIT - 1)  # event time ends there
     set_switch(state, account, due if command.seconds else 0)
     wallet = state.spec.asset.text(account.wallet.balance)
@@ -164,25 +164,10 @@ def _sum_costs(position: Position) -> None:
     position.refresh_reserve()
 
 
-def _refuse_waiting(account: Account) -> None:
-    if account.waiting:
-        raise Refused("in_liquidation", f"account {account.name} is being liquidated")
-
-
 def _check_free(state: ShardState, account: Account, amount: int) -> None:
     if amount > account.free_balance:
         text = state.spec.asset.text
         raise Refused("insufficient_balance", f"{text(amount)} asked for, {text(account.free_balance)} is free")
-
-
-def _parse_amount(state: ShardState, text: str) -> int:
-    asset = state.spec.asset
-    amount = asset.parse(text)
-    if amount is None:
-        raise Refused("off_unit", f"amount {text} is finer than a unit of {asset.name}, {asset.decimals} decimals")
-    if abs(amount) >= AMOUNT_LIMIT:
-        raise Refused("amount_too_large", f"amount {text} is 2^63 units or more")
-    return amount
 
 
 def _transfer_note(command: AccountDeposit | AccountWithdraw, amount: int) -> str:
@@ -191,20 +176,13 @@ def _transfer_note(command: AccountDeposit | AccountWithdraw, amount: int) -> st
 
 def _parse_transfer(state: ShardState, command: AccountDeposit | AccountWithdraw) -> int | None:
     """The amount in units; None when the transfer was applied before, which is answered here."""
-    if command.shard != state.spec.name:
-        raise Refused("wrong_shard", f"this is shard {state.spec.name}, not {command.shard}")
-    amount = _parse_amount(state, command.amount)
-    noted = state.transfers.recall((command.transfer_id,), state.now)
-    if noted is not None:
-        if noted != _transfer_note(command, amount):
-            raise Refused("transfer_mismatch", f"transfer {command.transfer_id} was applied with other contents")
+    refuse_other_shard(state, command.shard)
+    amount = parse_amount(state.spec.asset, command.amount)
+    if state.transfers.is_repetition(command.transfer_id, command.ts, state.now, _transfer_note(command, amount)):
         state.emit(TransferKnown(transfer_id=command.transfer_id, account=command.account))
         return None
-    if state.transfers.is_too_old(command.ts, state.now):
-        raise Refused("too_old", f"ts {command.ts} is too far behind event time to rule out a repetition")
     return amount
 
 
-def _note_transfer(state: ShardState, command: AccountDeposit | AccountWithdraw) -> None:
-    amount = _parse_amount(state, command.amount)
+def _note_transfer(state: ShardState, command: AccountDeposit | AccountWithdraw, amount: int) -> None:
     state.transfers.note((command.transfer_id,), state.now, _transfer_note(command, amount))
