@@ -52,7 +52,7 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
 
 
 def _can_pay(position: Position, lots: int, value: int) -> bool:
-    """Whether an isolated position's margin pays what it realises: not where a rounded inverse value takes the last unit.
+    """Whether an isolated position's margin pays what it realises; a rounded inverse value may take the last unit.
 
     A cross position's account has equity, and realising at the mark leaves that as it is.
     """

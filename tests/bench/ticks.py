@@ -1,9 +1,9 @@
 """The cost of a mark price that liquidates nobody, by the number of open positions.
 
-Positions are put into the markets directly: opening a million of them through orders would be a benchmark of
-orders. Half are long and half short. Isolated ones carry margins of 5 % to 25 % of their value, which spreads their
-liquidation prices. Cross accounts hold two positions each, in two markets, carried by a wallet of as much; the marks go to
-one of the markets and stay within their bands.
+Positions are put into the markets directly: opening a million of them through orders would be a benchmark of orders.
+Half are long and half short. Isolated ones carry margins of 5 % to 25 % of their value, which spreads their
+liquidation prices. Cross accounts hold two positions each, in two markets, carried by a wallet of as much; the marks
+go to one of the markets and stay within their bands.
 """
 
 import msgspec
