@@ -34,11 +34,16 @@ class AssetSpec:
 
     def text(self, units: int) -> str:
         """An amount in canonical form."""
-        if units >= self._one and self.decimals:
-            # What nearly all amounts are, without the detour over `decimal_text`.
+        if not units:
+            return self._zero
+        # What nearly all amounts are, without the detour over `decimal_text`.
+        decimals = self.decimals
+        if units > 0 and decimals:
             digits = str(units)
-            return digits[: -self.decimals] + "." + digits[-self.decimals :]
-        return decimal_text(units, self.decimals) if units else self._zero
+            if units >= self._one:
+                return digits[:-decimals] + "." + digits[-decimals:]
+            return "0." + digits.rjust(decimals, "0")
+        return decimal_text(units, decimals)
 
     def parse(self, text: str) -> int | None:
         """An amount in units, or None when it is finer than one unit."""
