@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from engine.venue import Venue
-from schemas.config import ConfigError, VenueConfig, parse_config
+from schemas.config import VenueConfig, parse_config
 from schemas.envelope import Event
 from schemas.events import AccountRejected, LiquidationStarted, OrderRejected, PriceRejected
 from schemas.wire import decode_command
@@ -24,20 +24,10 @@ LEAST_DECIMALS = 8
 
 
 @cache
-def refusal(example: Example) -> str | None:
-    """Why the config of an example is refused by this version, if it is."""
-    try:
-        _config(example)
-    except ConfigError as error:
-        return str(error)
-    return None
-
-
-@cache
 def answers(example: Example) -> list[dict[str, str | None]]:
-    """What we say of each position, by quantity, to 8 decimals and more.
+    """What we say of each position, by quantity, to 8 decimals or to the unit of the asset.
 
-    The equity comes last and of an account of its own, as its mark may liquidate the position.
+    The equity is that of a second account with the same history, as its mark may liquidate the position.
     """
     account = _opened(example)
     found = []
@@ -55,6 +45,18 @@ def answers(example: Example) -> list[dict[str, str | None]]:
             }
         )
     return found
+
+
+def starts_at(example: Example, position: int) -> list[tuple[str, bool]]:
+    """The mark one tick before the reported liquidation price and the one at it, and whether we liquidate there."""
+    stake = example.positions[position]
+    account = _opened(example)
+    price = Decimal(account.position(stake)["liquidation_price"])
+    tick = Decimal(_step(_price_places(stake)))
+    long = stake.side == "long"
+    due = price.quantize(tick, ROUND_DOWN if long else ROUND_UP)
+    marks = (due + tick if long else due - tick, due)
+    return [(f"{mark:f}", account.liquidates(stake, f"{mark:f}") is not None) for mark in marks]
 
 
 class _Account:
@@ -78,7 +80,7 @@ class _Account:
         self.venue.check_consistency()
         return events
 
-    def deposit(self, account: str, amount: Decimal | str) -> None:
+    def deposit(self, account: str, amount: Decimal) -> None:
         """Money for an account."""
         self._sent += 1
         self.send("account.deposit", shard="s", account=account, amount=f"{amount:f}", transfer_id=f"t{self._sent}")
@@ -102,6 +104,12 @@ class _Account:
         """A mark of the position's market."""
         return self.send("price.mark", market=stake.market, price=price)
 
+    def liquidates(self, stake: Stake, price: str) -> LiquidationStarted | None:
+        """What the mark starts of the trader, if it does."""
+        events = self.mark(stake, price)
+        started = (event for event in events if isinstance(event, LiquidationStarted) and event.account == TRADER)
+        return next(started, None)
+
     def position(self, stake: Stake) -> dict[str, Any]:
         """The report's entry."""
         entry: dict[str, Any] = self._report()["positions"][stake.market]
@@ -111,9 +119,9 @@ class _Account:
         """The equity of the position's pool at a mark: reported, or given when the mark liquidates it."""
         if stake.printed.equity_at is None:
             return None
-        for event in self.mark(stake, stake.printed.equity_at):
-            if isinstance(event, LiquidationStarted) and event.account == TRADER:
-                return event.equity
+        started = self.liquidates(stake, stake.printed.equity_at)
+        if started is not None:
+            return started.equity
         report = self._report()
         if self.example.mode == "isolated":
             entry = report["positions"][stake.market]
@@ -137,7 +145,7 @@ class _Account:
 def _opened(example: Example) -> _Account:
     account = _Account(example)
     if example.wallet is not None:
-        account.deposit(TRADER, example.wallet)
+        account.deposit(TRADER, Decimal(example.wallet))
     for stake in example.positions:
         account.open(stake)
     for stake in example.positions:
@@ -148,15 +156,13 @@ def _opened(example: Example) -> _Account:
 
 def _config(example: Example) -> VenueConfig:
     decimals = max(LEAST_DECIMALS, *map(_value_places, example.positions))
-    # Only what is not the default is said, so that a version without a mode or a contract runs all others.
-    kind = f'contract = "{example.contract}"\n' * (example.contract != "linear")
-    kind += f'default_mode = "{example.mode}"\n' * (example.mode != "isolated")
     markets = "".join(
         f"""
         [markets.{stake.market}]
         shard = "s"
         fund = "f"
-        {kind}
+        contract = "{example.contract}"
+        default_mode = "{example.mode}"
         tick = "{_step(_price_places(stake))}"
         lot = "{_step(places(stake.qty))}"
         multiplier = "{stake.multiplier}"
@@ -181,9 +187,7 @@ def _config(example: Example) -> VenueConfig:
 def _tiers(stake: Stake, decimals: int) -> list[str]:
     table = [(tier.up_to, tier.maintenance) for tier in stake.tiers]
     table = table or [("9" * (18 - decimals), stake.maintenance or "")]
-    return [
-        f'{{ up_to = "{up_to}", initial = "{_initial(rate)}", maintenance = "{rate}" }}' for up_to, rate in table
-    ]
+    return [f'{{ up_to = "{up_to}", initial = "{_initial(rate)}", maintenance = "{rate}" }}' for up_to, rate in table]
 
 
 def _initial(maintenance: str) -> Decimal:
