@@ -150,7 +150,7 @@ class MarketSpec:
             if not lots:
                 raise ConfigError(f"{where}.max_order_qty: expected a multiple of the lot above zero")
             self.max_order_lots = lots
-        self.max_order_value = AMOUNT_LIMIT
+        self.max_order_value: int | None = None
         if config.max_order_notional is not None:
             self.max_order_value = _amount(f"{where}.max_order_notional", config.max_order_notional, self.asset)
             if not self.max_order_value:
