@@ -10,6 +10,7 @@ Code = Literal[
     "amount_too_large",
     "bad_leverage",
     "book_full",
+    "display_too_large",
     "duplicate_order_id",
     "expired",
     "in_liquidation",

@@ -123,6 +123,8 @@ class History:
                 command["tif"] = self._rng.choice(["gtc", "gtc", "gtc", "gtt", "ioc", "fok"])
                 if command["tif"] == "gtt":
                     command["expire_at"] = self._now + self._rng.randrange(1, 90) * SECOND
+            if command.get("tif") not in ("ioc", "fok") and self._rng.random() < 0.3:
+                command["display_qty"] = self._shown(command["qty"])
         if self._rng.random() < 0.12:
             away = self._rng.randrange(1, 150)
             rises = self._rng.random() < 0.5
@@ -159,6 +161,11 @@ class History:
                 "transfer_id": self._id("d"),
             }
         )
+
+    def _shown(self, qty: str) -> str:
+        """A part of a quantity, down to a lot, or now and then more than all of it."""
+        lots = int(qty.replace(".", ""))
+        return f"{max(1, lots // self._rng.choice([1, 2, 3, 10])) * self._rng.choice([1] * 15 + [2]) / 1000:.3f}"
 
     def _known_order(self) -> tuple[str, str]:
         if not self._orders:
