@@ -393,6 +393,16 @@ def test_fill_or_kill_meets_its_own_order_before_the_next_part_of_another() -> N
     assert not is_killed(stage, "buy", "2")
 
 
+def test_fill_or_kill_counts_reduce_only_icebergs_for_what_their_position_still_gives() -> None:
+    """The queue is x 2, y 2, x 1, and then the position is closed."""
+    stage = open_market()
+    stage.open_position("bob", "buy", "5", "10000", "10", against="carol")
+    for order_id in ("x", "y"):
+        stage.sell("bob", "5", "10000", reduce_only=True, display_qty="2", order_id=order_id)
+    assert is_killed(stage, "buy", "5.001")
+    assert not is_killed(stage, "buy", "5")
+
+
 def test_fill_or_kill_does_not_count_a_reduce_only_order_that_is_gone_by_then_as_a_meeting() -> None:
     """Closing bob's position cancels his second order before anybody meets it."""
     stage = open_market(limits="max_fills_per_order = 2")
