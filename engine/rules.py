@@ -27,6 +27,21 @@ def check_order(market: Market, price: int | None, lots: int) -> None:
             raise Refused("price_band", f"price {text(price)} lies outside {text(lowest)} to {text(highest)}")
 
 
+def check_display(market: Market, display: int, lots: int, parts_max: int) -> None:
+    """Refuse an iceberg order that shows more than it has, or that would come in too many parts.
+
+    Each part is a meeting of its own, and a liquidation order that meets its last one leaves a residual: without a
+    bound, one order that shows a lot at a time could hold it up.
+    """
+    text = market.spec.lots.text
+    if display > lots:
+        raise Refused("display_too_large", f"display_qty {text(display)} is more than qty {text(lots)}")
+    if display * parts_max < lots:
+        raise Refused(
+            "display_too_small", f"display_qty {text(display)} shows qty {text(lots)} in over {parts_max} parts"
+        )
+
+
 def check_open_orders(position: Position, orders_max: int) -> None:
     """Refuse an order that would rest beside as many as are allowed."""
     if len(position.orders) + len(position.stops) >= orders_max:

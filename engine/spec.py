@@ -58,6 +58,7 @@ class LimitsSpec(NamedTuple):
     max_open_orders: int
     max_price_levels: int
     max_fills_per_order: int
+    max_iceberg_parts: int
     reconciliations_per_command: int
     timers_per_command: int
     stops_per_command: int
@@ -212,6 +213,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.max_open_orders,
         config.limits.max_price_levels,
         config.limits.max_fills_per_order,
+        config.limits.max_iceberg_parts,
         config.limits.reconciliations_per_command,
         config.limits.timers_per_command,
         config.limits.stops_per_command,
