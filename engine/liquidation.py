@@ -14,6 +14,7 @@ it is due again at the next mark, the whole goes.
 
 from engine.fills import close_lots
 from engine.fixed import divide_down, divide_up, share_down
+from engine.funding import pay_first
 from engine.margin import (
     bankruptcy_value,
     equity,
@@ -46,13 +47,26 @@ def index_stale(market: Market) -> None:
 
 def liquidate_triggered(state: ShardState, market: Market) -> None:
     """Queue what the mark has triggered, lowest E ÷ MM first, then account name; run what the cap allows."""
-    triggered = market.triggers.take(market.mark)
-    triggered.sort(key=lambda position: (health(position), position.account.name))
-    for position in triggered:
+    _queue(state, market.triggers.take(market.mark))
+    run_waiting(state)
+
+
+def queue_payers(state: ShardState) -> None:
+    """Queue those whom paying funding has made due at the current marks, in the same order."""
+    # A position that paid twice, at the end of one round and in the next, is looked at once.
+    due = [position for position in dict.fromkeys(state.payers) if not position.waiting and is_liquidatable(position)]
+    state.payers.clear()
+    for position in due:
+        position.market.triggers.discard(position)
+    _queue(state, due)
+
+
+def _queue(state: ShardState, due: list[Position]) -> None:
+    due.sort(key=lambda position: (health(position), position.account.name, position.market.spec.name))
+    for position in due:
         position.waiting = True
         position.account.waiting += 1
-    state.waiting.extend(triggered)
-    run_waiting(state)
+    state.waiting.extend(due)
 
 
 def run_waiting(state: ShardState) -> None:
@@ -64,6 +78,8 @@ def run_waiting(state: ShardState) -> None:
         done += 1
         position.waiting = False
         position.account.waiting -= 1
+        has_paid = position.owes_funding
+        pay_first(state, position)
         if is_liquidatable(position):
             state.liquidations_left -= 1
             part = lots_to_reduce(position) if position.market.spec.partial_by_tier else None
@@ -72,6 +88,8 @@ def run_waiting(state: ShardState) -> None:
             else:
                 reduce(state, position, part)
         else:
+            # To let somebody go costs nothing, but the funding that was booked for it is bounded, too.
+            state.liquidations_left -= has_paid
             state.make_stale(position)
     del state.waiting[:done]
 

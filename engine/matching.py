@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from engine.book import BookSide, Order
 from engine.fills import Fill, Trial, book_fill, plan_fill
 from engine.fixed import RATE, share_down
+from engine.funding import pay_first
 from engine.market import Market
 from engine.position import Position
 from engine.resting import cancel_order, close_order_id
@@ -67,6 +68,8 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
             taker_fill = plan_fill(taker.position, sign, fill_lots, value, market.spec.taker_fee)
             if taker_fill is None:
                 return Taken(taken_lots, taken_value, "margin")
+        if maker.position.owes_funding:
+            pay_first(state, maker.position)
         maker_fill = plan_fill(maker.position, -sign, fill_lots, value, maker_fee)
         if maker_fill is None:
             cancel_order(state, maker, "margin")
@@ -119,6 +122,7 @@ def can_fill_whole(
                 continue
             making = trials.get(maker.position)
             if making is None:
+                pay_first(state, maker.position)  # as `take` would have it; that may be now
                 trials[maker.position] = making = Trial(maker.position)
             available = maker.lots
             if maker.reduce_only:

@@ -60,7 +60,8 @@ class Position:
     `parcel` holds the absolute lots and EV; `sign` is +1 for long, −1 for short, 0 for flat. `leverage` is in 10^-9,
     `notional_limit` the largest notional, in units, that its tier allows to open. `buy_lots`, `buy_cost` and their
     twins are sums over the open orders that may increase a position, and `reserve` is what of the wallet those
-    orders hold back. `reduced_at` is the count of the market's marks at its last partial liquidation.
+    orders hold back. `reduced_at` is the count of the market's marks at its last partial liquidation. While it
+    `owes_funding` it was open when the running round of its market began, and has not changed since.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class Position:
         "market",
         "notional_limit",
         "orders",
+        "owes_funding",
         "parcel",
         "realised_in_command",
         "reduce_only_orders",
@@ -105,6 +107,7 @@ class Position:
         self.realised_in_command = 0
         self.orders: dict[str, Order] = {}
         self.stops: dict[str, StopOrder] = {}
+        self.owes_funding = False
         self.reduce_only_orders = 0
         self.buy_lots = self.buy_cost = 0
         self.sell_lots = self.sell_cost = 0

@@ -9,9 +9,11 @@ from typing import Literal
 Code = Literal[
     "amount_too_large",
     "bad_leverage",
+    "bad_rate",
     "book_full",
     "duplicate_order_id",
     "expired",
+    "funding_running",
     "in_liquidation",
     "insufficient_margin",
     "insufficient_balance",

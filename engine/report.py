@@ -78,6 +78,7 @@ def report_markets(shard: Shard) -> dict[str, Any]:
             ),
             "residual_qty": spec.lots.text(sum(residual.parcel.lots for residual in market.residuals.values())),
             "waiting_liquidations": sum(1 for position in shard.state.waiting if position.market is market),
+            "waiting_funding_payments": market.funding.owing if market.funding is not None else 0,
             "deficit": text(-market.deficit.balance),
             "fees_held_by_shard": text(shard.state.fees.balance),
         }

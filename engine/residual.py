@@ -10,7 +10,7 @@ class Residual:
     and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`, of which
     `loss` is used up; a later gain gives back what was lost before, never more. `balance` is what
     closing it at the mark gained or, with a minus, lost against bankruptcy value. A residual that is neither open nor
-    a fund's could not be placed at all; it is asked about again at the next mark.
+    a fund's could not be placed at all; it is asked about again at the next mark. `owes_funding` is as of a position.
     """
 
     __slots__ = (
@@ -22,6 +22,7 @@ class Residual:
         "liquidation_id",
         "loss",
         "number",
+        "owes_funding",
         "parcel",
         "pnl",
         "round",
@@ -37,6 +38,7 @@ class Residual:
         self.liquidation_id = liquidation_id
         self.side = side
         self.parcel = parcel
+        self.owes_funding = False
         self.round = 0
         self.is_open = False
         self.fund: str | None = None

@@ -24,8 +24,10 @@ class ShardState:
     `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order; `triggered`
     are stop orders whose price has come, with that price; `printed` the markets whose last price stop orders wait for
     and that have traded. `fee_shares` is what of this command's trading fees goes to the funds, by market.
-    `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to settlement,
-    net; `external` is minus what came in from outside, net.
+    `funding` are the markets whose round of funding runs, in the order in which the rounds began; `payers` are
+    positions that paid and have not been looked at since: they may be due for liquidation. `open_residuals` counts
+    questions that settlement has not answered. `transit` is what was ever sent to settlement, net; `external` is minus
+    what came in from outside, net.
     """
 
     __slots__ = (
@@ -38,12 +40,15 @@ class ShardState:
         "external",
         "fee_shares",
         "fees",
+        "funding",
+        "funding_left",
         "ledger",
         "liquidations",
         "liquidations_left",
         "markets",
         "open_residuals",
         "outbox",
+        "payers",
         "period_end",
         "printed",
         "spec",
@@ -70,6 +75,9 @@ class ShardState:
         self.liquidations_left = 0
         self.open_residuals = 0
         self.fee_shares: dict[str, int] = {}
+        self.funding: list[Market] = []
+        self.funding_left = 0
+        self.payers: list[Position] = []
         self.period_end = 0
         self.stops_left = 0
         self.printed: list[Market] = []
