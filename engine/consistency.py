@@ -23,6 +23,7 @@ def check_consistency(shard: Shard) -> None:
         _require(account.waiting == waiting, f"{account.name} waits {account.waiting} times, not {waiting}")
     running = [market for market in state.markets.values() if market.funding is not None]
     _require({*state.funding} == {*running}, f"{len(state.funding)} rounds of funding are listed, {len(running)} run")
+    _require(not state.payers, f"{len(state.payers)} positions paid funding and were not looked at")
     open_residuals = 0
     for market in state.markets.values():
         _check_market(market)

@@ -6,6 +6,8 @@ nobody pays trading fees.
 
 import pytest
 
+from engine.position import Parcel
+from engine.residual import Residual
 from schemas.claims import TakeoverClosed, TakeoverExhausted
 from schemas.envelope import Event
 from schemas.events import (
@@ -289,6 +291,13 @@ def test_a_residual_receives_by_its_value() -> None:
     stage.buy("dave", "1", "9500")
     assert [event.pnl for event in of_type(stage.mark("9500"), TakeoverClosed)] == ["95.000000"]
     assert stage.fund()["balance"] == "100095.000000"
+
+
+def test_a_residual_of_which_only_a_loss_is_left_takes_no_part() -> None:
+    stage = long_and_short()
+    market = stage.venue.shards["usdt"].state.markets[MARKET]
+    market.residuals["usdt:1"] = Residual(1, "usdt:1", 1, Parcel())  # as while the fund is asked to cover it
+    assert set(payments(stage.funding("0.001"))) == {"alice", "bob"}
 
 
 def test_an_entry_value_stays_at_the_value_of_one_tick_and_the_fees_held_bear_the_rest() -> None:

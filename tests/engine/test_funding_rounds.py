@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from engine.conservation import InvariantBroken
 from engine.funding import pay_residual
 from engine.last_resort import close_at_mark
+from engine.liquidation import queue_payers
 from engine.venue import Venue
 from schemas.claims import TakeoverExhausted
 from schemas.config import parse_config
+from schemas.envelope import Event
 from schemas.events import (
     AdlExecuted,
     FundingPaid,
@@ -72,24 +74,20 @@ def test_a_funding_while_one_runs_is_rejected_but_what_is_left_of_that_is_paid_b
 
 
 def test_rounds_of_several_markets_go_in_the_order_in_which_they_began() -> None:
-    stage = several(3, limits=TWO_PER_COMMAND, market=second_market())
+    stage = several(4, limits=TWO_PER_COMMAND, market=second_market())
     eth = {"market": "ETH-USDT", "kind": "limit", "price": "100", "qty": "1"}
     stage.send("price.mark", market="ETH-USDT", price="100")
     for i, (account, side) in enumerate((("a2", "buy"), ("a1", "sell"))):
         stage.send("order.new", account=account, side=side, order_id=f"e{i}", **eth)
-    stage.funding("0.001", market="ETH-USDT")  # the round of two is over at once
-    stage.funding("0.001")
-    events = stage.funding("0.001", market="ETH-USDT")
-    assert [(event.market[:3], event.account) for event in of_type(events, FundingPaid)] == [
-        ("BTC", "a2"),
-        ("BTC", "a3"),
-    ]
-    assert [event.market for event in of_type(events, FundingSettled)] == [MARKET]
-    events = stage.send("clock.tick")
-    assert [(event.market[:3], event.account) for event in of_type(events, FundingPaid)] == [
-        ("ETH", "a2"),
-        ("ETH", "a1"),
-    ]
+
+    def shown(events: list[Event]) -> list[tuple[str, str]]:
+        return [(event.market[:3], event.account) for event in of_type(events, FundingPaid)]
+
+    assert shown(stage.funding("0.001")) == [("BTC", "maker"), ("BTC", "a1")]
+    assert shown(stage.funding("0.001", market="ETH-USDT")) == [("BTC", "a2"), ("BTC", "a3")]
+    assert shown(stage.send("clock.tick")) == [("BTC", "a4"), ("ETH", "a2")]
+    assert shown(stage.send("clock.tick")) == [("ETH", "a1")]
+    assert [event.market for event in of_type(stage.events, FundingSettled)] == [MARKET, "ETH-USDT"]
 
 
 def test_residuals_pay_after_the_positions() -> None:
@@ -184,6 +182,42 @@ def test_a_maker_whom_his_funding_makes_due_is_filled_all_the_same_and_then_liqu
     assert liquidated(events) == ["a1", "a4"]
 
 
+def test_whom_a_liquidation_meets_is_liquidated_by_the_same_command_if_his_funding_makes_him_due() -> None:
+    # a4 buys 0.1 more at 1 % of margin: 30 + 9.98 and a uPnL of 2 are not above an MM of 55.
+    stage = several(4, limits=TWO_PER_COMMAND)
+    stage.deposit("bidder", "100000")
+    stage.leverage("a4", "100")
+    stage.buy("a4", "0.1", "9980")
+    stage.buy("bidder", "4", "9975")
+    events = stage.funding("0.097")
+    trades = [(event.taker.account, event.maker.account, event.qty) for event in of_type(events, TradeExecuted)]
+    assert trades == [("a1", "a4", "0.100"), ("a1", "bidder", "0.900"), ("a4", "bidder", "1.100")]
+    assert liquidated(events) == ["a1", "a4"]
+
+
+def test_whom_a_stop_order_meets_is_liquidated_by_the_same_command_if_his_funding_makes_him_due() -> None:
+    stage = several(4, limits=ONE_PER_COMMAND)
+    for account in ("carl", "bidder"):
+        stage.deposit(account, "100000")
+    stage.buy("bidder", "4", "9980")
+    stage.sell("a4", "0.4", "10000.5")
+    stage.buy("carl", "0.4", trigger_price="10000.1", trigger_when="rises_to")
+    stage.funding("0.097")
+    events = stage.mark("10000.1")
+    assert liquidated(events) == ["a1", "a4"]
+
+
+def test_who_paid_twice_is_queued_once() -> None:
+    stage = several(1)
+    state = stage.venue.shards["usdt"].state
+    position = state.markets[MARKET].positions["a1"]
+    position.margin.balance = 0
+    state.payers += [position, position]
+    queue_payers(state)
+    assert state.waiting == [position]
+    assert position.account.waiting == 1
+
+
 def test_fill_or_kill_foresees_what_a_maker_will_have_paid() -> None:
     # At 9,020 a4 sells out with 1,000 − 980 left, and with its funding of 100 it could not.
     stage = several(4, limits=ONE_PER_COMMAND)
@@ -266,6 +300,8 @@ def test_who_is_deleveraged_pays_before() -> None:
     # carl was paid when he was looked at, so his bankruptcy price is 9,890; each gains 110 and has paid 10.
     assert {event.price for event in of_type(events, AdlExecuted)} == {"9890.00000000"}
     assert {stage.account(f"s{i}")["wallet"] for i in range(1, 5)} == {"100100.000000"}
+    # s4 paid when his turn came, and the leverage is that after it: 9,800 ÷ (2,500 − 10 + 200).
+    assert of_type(events, AdlExecuted)[0].leverage == "3.643122676579925650"
 
 
 def test_whom_funding_makes_due_is_not_deleveraged_but_liquidated() -> None:
