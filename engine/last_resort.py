@@ -34,7 +34,8 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
     shares = _pro_rata(residual.parcel.lots, [position.parcel.lots for position in users])
     for position, lots in zip(users, shares, strict=True):
         if lots:
-            value = market.spec.value(market.mark, lots)
+            # Rounded in favour of the counterparty, which is closed by force: else a unit could exceed its margin.
+            value = market.spec.contract.forced_value(market.mark, lots, position.sign)
             take_out(state, market, residual, lots, value)
             close_counterparty(state, residual, position, lots, value, 0, pnl_leverage(position))
     others = [other for other in market.residuals.values() if _can_close_against(market, residual, other)]
