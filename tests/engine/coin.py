@@ -15,11 +15,14 @@ def coin_toml(
     fund: str = "",
     market: str = "",
     limits: str = "",
+    decimals: str = "8",
+    tick: str = "0.5",
+    lot: str = "1",
 ) -> str:
     """A venue with one inverse market and no fees; settings may be added to its tables."""
     return f"""
         [assets.BTC]
-        decimals = 8
+        decimals = {decimals}
         [limits]
         {limits}
         [funds.coin]
@@ -34,8 +37,8 @@ def coin_toml(
         shard = "coin"
         fund = "coin"
         contract = "inverse"
-        tick = "0.5"
-        lot = "1"
+        tick = "{tick}"
+        lot = "{lot}"
         tiers = {tiers}
         {market}
     """
