@@ -244,7 +244,7 @@ def test_margin_added_moves_both_prices_away() -> None:
 @pytest.mark.parametrize(
     ("side", "qty", "leverage", "liquidation"),
     [
-        # From 0.99 up over the first tier: (0.99 + 0.0495 + 0.015) ÷ 1.025 = 1.0287804878; in the first it were 9,618.6.
+        # From 0.99 up over the first tier: (0.99 + 0.0495 + 0.015) ÷ 1.025 = 1.02878049; in the first it were 9,619.
         ("buy", "9900", "20", "9623.04409673"),
         # Below the end of the tier: 0.945 ÷ 1.01 = 0.93564356.
         ("buy", "9000", "20", "9619.04761905"),

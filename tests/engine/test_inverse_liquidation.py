@@ -60,7 +60,8 @@ def three_contracts(side: str, leverage: str, **settings: str) -> CoinStage:
     stage.mark("30000")
     stage.leverage("bob", "2")
     stage.open_position("alice", side, "3", "30000", leverage, against="bob")
-    stage.send("account.withdraw", shard="coin", account="alice", amount=stage.account("alice")["free"], transfer_id="w")
+    free = stage.account("alice")["free"]
+    stage.send("account.withdraw", shard="coin", account="alice", amount=free, transfer_id="w")
     return stage
 
 
@@ -310,7 +311,7 @@ def test_unwinding_never_trades_beyond_the_budget(side: str, mark: str, beyond: 
 
 @pytest.mark.parametrize(
     ("side", "mark", "reserved"),
-    # Carried at 0.77, worth 0.00011111 + 0.03688888 + 0.74077777. Carried at 0.63, 0.00008889 + 0.02951112 + 0.59262223.
+    # Of 0.77, worth 0.00011111 + 0.03688888 + 0.74077777; of 0.63, 0.00008889 + 0.02951112 + 0.59262223.
     [("buy", "9000", "0.00333335"), ("sell", "11250", "0.00333336")],
 )
 def test_sold_in_parts_at_the_mark_the_budget_is_enough(side: str, mark: str, reserved: str) -> None:
@@ -434,7 +435,7 @@ def test_parts_closed_at_the_mark_never_leave_below_their_share_of_bankruptcy_va
 
 
 def test_shorts_are_ranked_by_profit_and_leverage_in_the_coin() -> None:
-    # All short from 10,000; at 9,000 each has gained 11.111111 % of its entry value, on equity of 0.5, 0.2 or 0.1 of it.
+    # All short from 10,000; at 9,000 each has gained 11.111111 % of EV, beside a margin of 50, 20 or 10 % of it.
     stage = with_money()
     stage.deposit("alice", "0.3")
     stage.leverage("alice", "10")
@@ -459,7 +460,7 @@ def test_shorts_are_ranked_by_profit_and_leverage_in_the_coin() -> None:
 
 
 def fund_holds_a_long_that_only_a_thin_short_faces() -> CoinStage:
-    """The fund holds alice's 10,000 at 1.1; bob has bought his short back from carl at 8,690, who has 0.0128 of margin."""
+    """The fund holds alice's 10,000 at 1.1; bob has bought his short back from carl at 8,690, whose margin is thin."""
     stage = leveraged("buy", opening="0.05")
     stage.mark("8700")  # worth 1.14942528: budget 0.04942528
     stage.leverage("carl", "100")

@@ -77,10 +77,11 @@ def worth_at_one_tick(position: Position) -> int:
 
 def marks_liquidating(position: Position) -> list[int]:
     """Every mark at which M + uPnL ≤ MM, in ticks."""
+    market = position.market
     liquidating = []
-    for position.market.mark in range(1, worth_at_one_tick(position) + 2):
+    for market.mark in range(1, worth_at_one_tick(position) + 2):
         if is_due(position):
-            liquidating.append(position.market.mark)
+            liquidating.append(market.mark)
     return liquidating
 
 
@@ -289,7 +290,7 @@ VENUES = {
         limits="liquidations_per_command = 1\nmax_open_residuals = 1",
         fund='takeover_max_age = "90s"',
     ),
-    "whole coins": venue_toml(tiers=HISTORY_TIERS, opening="50", market=INVERSE).replace("decimals = 6", "decimals = 2"),
+    "coarse units": venue_toml(tiers=HISTORY_TIERS, market=INVERSE).replace("decimals = 6", "decimals = 2"),
     "cross": venue_toml(tiers=HISTORY_TIERS, opening="500", market=INVERSE + 'default_mode = "cross"'),
     "cross, partial, fees": venue_toml(
         tiers=HISTORY_TIERS,
