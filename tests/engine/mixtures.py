@@ -1,4 +1,4 @@
-"""Random histories over three markets, both contracts and both margin modes, made for cross accounts that come to grief.
+"""Random histories over three markets, both contracts and margin modes, made for cross accounts that come to grief.
 
 Small accounts carry as much as they may beside a few rich ones whose orders fill theirs. Marks jump, losing positions
 are closed while profits elsewhere carry the wallet below zero, modes are switched in between.
@@ -42,7 +42,7 @@ def mixed_venue(seed: int) -> str:
         contract = "{contract}"
         tick = "0.1"
         lot = "{"1" if contract == "inverse" else "0.001"}"
-        default_mode = "{rng.choice(["cross", "cross", "isolated"])}"
+        default_mode = "{rng.choice(["cross", "cross", "cross", "isolated"])}"
         default_leverage = "{rng.choice([20, 50, 100])}"
         maker_fee = "{rng.choice(["0", "0.0002", "-0.0001"])}"
         taker_fee = "{rng.choice(["0.0001", "0.0005"])}"
@@ -106,11 +106,11 @@ class Mixture:
         if roll < 0.90:
             leverage = rng.choice(["2.5", "20", "33.3", "50", "100"])
             return self._stamp({"type": "account.leverage", "market": market, "account": account, "leverage": leverage})
-        if roll < 0.935:
+        if roll < 0.925:
             mode = rng.choice(["cross", "cross", "isolated"])
             return self._stamp({"type": "account.margin_mode", "market": market, "account": account, "mode": mode})
         if roll < 0.96:
-            return self._transfer("account.deposit", account, rng.choice([1, 5, 20, 60]))
+            return self._transfer("account.deposit", account, rng.choice([5, 100, 300]))
         if roll < 0.975:
             return self._transfer("account.withdraw", account, rng.choice([1, 10, 50]))
         if roll < 0.985:
@@ -148,7 +148,7 @@ class Mixture:
             "side": rng.choice(["buy", "sell"]),
             "qty": str(lots) if self._inverse else f"{lots / 1000:.3f}",
             "stp": rng.choice(["cancel_taker", "cancel_maker", "cancel_both"]),
-            "reduce_only": account in POOR and rng.random() < 0.15,
+            "reduce_only": account in POOR and rng.random() < 0.2,
         }
         if account in POOR and rng.random() < 0.5:
             command |= {"kind": "market", "tif": rng.choice(["gtc", "ioc", "fok"])}

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from engine.account import Account
 from engine.position import Position
-from engine.shard import Shard
 from schemas.config import VenueConfig
 
 
@@ -29,14 +28,14 @@ class Standing(NamedTuple):
 class Scan:
     """A look at all accounts of a shard, at its marks or at others."""
 
-    def __init__(self, config: VenueConfig, shard: Shard) -> None:
+    def __init__(self, config: VenueConfig, accounts: dict[str, Account]) -> None:
         self.config = config
-        self.state = shard.state
+        self.accounts = accounts
 
     def standings(self, marks: dict[str, int] | None = None) -> dict[tuple[str, str], Standing]:
         """Every pool with an open position, by account and market, which is empty for the cross positions together."""
         found: dict[tuple[str, str], Standing] = {}
-        for name, account in self.state.accounts.items():
+        for name, account in self.accounts.items():
             equity, maintenance, has_cross = account.wallet.balance, 0, False
             for market, position in account.positions.items():
                 if not position.parcel.lots:
@@ -99,5 +98,5 @@ class Scan:
         )
 
     def _one(self, market: str) -> int:
-        decimals: int = self.config.assets[self.config.shards[self.config.markets[market].shard].asset].decimals
-        return 10**decimals
+        one: int = 10 ** self.config.assets[self.config.shards[self.config.markets[market].shard].asset].decimals
+        return one

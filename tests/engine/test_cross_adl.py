@@ -48,7 +48,7 @@ def test_a_cross_counterparty_is_ranked_by_the_equity_that_is_allotted_to_its_po
 
 
 def test_a_cross_counterparty_that_would_fall_to_maintenance_margin_gives_what_leaves_it_above() -> None:
-    """victim is bankrupt at 9,900 and the mark is 9,800: each lot of 0.001 takes 0.1 of equity and frees 0.049 of MM."""
+    """victim is bankrupt at 9,900 and the mark is 9,800: a lot of 0.001 takes 0.1 of equity and frees 0.049 of MM."""
     stage = against_alice()
     stage.deposit("alice", "2000")
     short_against_victim(stage, "alice")
@@ -100,8 +100,8 @@ def test_adl_cancels_orders_that_the_cross_account_no_longer_carries() -> None:
 
 
 def test_a_cross_account_pays_of_a_socialised_loss_what_is_free_which_is_no_unrealised_profit() -> None:
-    """thin is short 1 against victim with W = −900: at 9,000 its equity is 100, so that 64 lots close at 9,900 and 936 at
-    the mark, at a loss of 842.4 over what alice (500) and thin itself (942.4) realised."""
+    """thin is short 1 against victim with W = −900: at 9,000 its equity is 100, so that 64 lots close at 9,900 and 936
+    at the mark, at a loss of 842.4 over what alice (500) and thin itself (942.4) realised."""
     stage = against_alice()
     stage.deposit("alice", "1000")
     stage.deposit("thin", "1000")
@@ -133,6 +133,7 @@ def test_who_has_no_equity_is_not_closed_at_the_mark_either() -> None:
     stage.deposit("thin", "1000")
     short_against_victim(stage, "thin")
     stage.order("victim", BTC, "buy", "1", "10000")
+    stage.mark_of(SOL, "100")
     stage.take_away("thin", 2_000_000_000)
     assert of_type(stage.mark_of(BTC, "9000"), AdlExecuted) == []
     assert stage.open_in("thin") == {BTC: "1.000"}
