@@ -94,16 +94,21 @@ def test_a_band_is_no_narrower_than_it_needs_to_be(drawn: tuple[str, Account], s
     assert scan.due(triggers)
 
 
-@settings(max_examples=100)
+@pytest.mark.parametrize("way", ["removed", "due"])
+@settings(max_examples=60)
 @given(drawn=accounts())
-def test_what_is_placed_can_be_placed_anew_and_taken_away(drawn: tuple[str, Account]) -> None:
+def test_what_was_placed_is_nowhere_once_it_is_removed_or_due(way: str, drawn: tuple[str, Account]) -> None:
     _, account = drawn
     account.wallet.balance += 10_000
     for _ in range(2):
-        place_pool(account.pool)
+        assert place_pool(account.pool)
     for position in account.positions.values():
         position.market.triggers.check()
-    remove_pool(account.pool)
+    if way == "removed":
+        remove_pool(account.pool)
+    else:
+        account.wallet.balance -= 20_000
+        assert not place_pool(account.pool)
     for position in account.positions.values():
         position.market.triggers.check()
         assert position.trigger == NO_TRIGGER

@@ -451,6 +451,17 @@ def test_becoming_isolated_is_refused_where_the_other_cross_positions_would_be_d
     assert codes(stage.mode("alice", ETH, "isolated")) == []
 
 
+def test_the_position_that_carries_a_wallet_below_zero_cannot_become_isolated() -> None:
+    stage = wallet_below_zero()
+    (refused,) = stage.mode("alice", ETH, "isolated")
+    assert isinstance(refused, AccountRejected)
+    assert refused.reason == "100.000000 needed, 0.000000 would be free"
+    assert (stage.wallet("alice"), stage.open_in("alice")) == ("-900.000000", {ETH: "2.00"})
+    stage.deposit("alice", "1000")
+    assert codes(stage.mode("alice", ETH, "isolated")) == []
+    assert (stage.wallet("alice"), stage.free("alice")) == ("0.000000", "0.000000")
+
+
 def test_becoming_cross_is_refused_where_the_account_would_be_due() -> None:
     """An isolated BTC with equity 1,000 joins an ETH whose wallet fate has emptied since the last mark."""
     stage = stage_with("1200")

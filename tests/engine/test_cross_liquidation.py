@@ -470,6 +470,25 @@ def test_orders_of_an_account_that_waits_may_only_reduce_and_only_back_to_mainte
     assert (stage.state_of("dan").waiting, stage.open_in("dan")) == (0, {ETH: "1.50"})
 
 
+def test_an_account_whose_last_position_is_closed_while_it_waits_keeps_its_money_and_is_let_go() -> None:
+    """Three of four wait; cat's order closes all it has before its turn comes."""
+    stage = CrossStage(opening="100000", limits="liquidations_per_command = 1")
+    for name in ("amy", "bea", "cat"):
+        stage.deposit(name, "110")
+        stage.lever(name, "100", ETH)
+        stage.trade(name, ETH, "buy", "2.5")
+    stage.order("cat", ETH, "sell", "2.5", "1001", reduce_only=True)
+    apply_alone(stage, "price.mark", market=ETH, price="956")
+    order = {"order_id": "y", "account": "house", "kind": "limit", "tif": "ioc", "side": "buy", "price": "1001"}
+    events = apply_alone(stage, "order.new", market=ETH, qty="2.5", **order)
+    assert started(events) == [("bea", ETH)]
+    assert of_type(events, TradeExecuted)[-1].maker.account == "cat"
+    withdrawal = {"shard": "usdt", "account": "cat", "amount": "112.5", "transfer_id": "w"}
+    events = apply_alone(stage, "account.withdraw", **withdrawal)
+    assert (started(events), codes(events)) == ([], [])
+    assert (stage.wallet("cat"), stage.state_of("cat").waiting) == ("0.000000", 0)
+
+
 # --- in part ----------------------------------------------------------------------------------------------------
 
 TIERS = """[{ up_to = "50000", initial = "0.02", maintenance = "0.005" },
