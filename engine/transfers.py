@@ -98,14 +98,13 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
     account = find_account(state, command.account)
     refuse_waiting(account)
     position = state.position(account, market)
-    if command.mode == position.mode:
-        pass
-    elif command.mode == "cross":
-        _make_cross(state, position)
-    else:
-        _make_isolated(state, position)
-    position.reduced_at = 0
-    state.make_stale(position)
+    if command.mode != position.mode:
+        if command.mode == "cross":
+            _make_cross(state, position)
+        else:
+            _make_isolated(state, position)
+        position.reduced_at = 0
+        state.make_stale(position)
     state.touch(position)
 
 

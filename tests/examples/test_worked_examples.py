@@ -17,7 +17,8 @@ FOLDER = Path(__file__).parent
 
 
 class Expected(NamedTuple):
-    """What the contract says comes of an example. `facts` are fields of the one event of that type."""
+    """What the contract says comes of an example. `facts` are fields of the one event of that type or, after a
+    colon, of that liquidation."""
 
     name: str
     fund: str
@@ -73,6 +74,21 @@ EXAMPLES = [
         },
     ),
     Expected(
+        "5_surplus_of_a_cross_account",
+        "37.000000",
+        {
+            "liquidation.started:usdt:1": {"market": "ETH-USDT", "equity": "60.000000", "mode": "cross"},
+            "liquidation.settled:usdt:1": {"average_price": "963.70000000", "surplus": "0.000000"},
+            "liquidation.started:usdt:2": {
+                "market": "BTC-USDT",
+                "equity": "47.000000",
+                "maintenance_margin": "47.050000",
+            },
+            "liquidation.settled:usdt:2": {"average_price": "9400.00000000", "surplus": "37.000000", "to": "fund"},
+            "fund.credited": {"amount": "37.000000", "cause_kind": "surplus"},
+        },
+    ),
+    Expected(
         "6_fund_minimum_and_withdrawal",
         "1000.000000",
         {
@@ -120,8 +136,13 @@ def test_worked_example_holds_to_the_unit(example: Expected, tmp_path: Path) -> 
     assert report["conservation"] == dict([example.conserved])
     assert report["counts"]["dead_letters"] == 0
     published = [orjson.loads(line) for line in events.splitlines()]
-    for type_, fields in example.facts.items():
-        (event,) = [event for event in published if event["type"] == type_]
+    for name, fields in example.facts.items():
+        type_, _, liquidation_id = name.partition(":")
+        (event,) = [
+            event
+            for event in published
+            if event["type"] == type_ and event.get("liquidation_id", "").endswith(liquidation_id)
+        ]
         assert {field: event[field] for field in fields} == fields
     if example.liquidated:
         account = report["accounts"][example.shard][example.liquidated]
