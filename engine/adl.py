@@ -10,8 +10,9 @@ from heapq import heapify, heappop
 
 from engine.fills import close_lots
 from engine.fixed import SCORE, ratio_text, share_down
-from engine.margin import is_liquidatable, maintenance_margin
+from engine.margin import maintenance_margin
 from engine.market import Market
+from engine.pool import is_due, sum_pool
 from engine.position import Position
 from engine.ranking import Standing, pnl_leverage
 from engine.residual import Residual
@@ -25,7 +26,7 @@ def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
     spec = market.spec
     start_lots = residual.parcel.lots
     needed = residual.expected_loss(spec.value(market.mark, start_lots))
-    at_mark = residual.side * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
+    at_mark = residual.exposure * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
     counterparties = taken = 0
     for rank, position, standing in _candidates(market, residual, at_mark=at_mark):
         if not residual.parcel.lots:
@@ -59,16 +60,19 @@ def close_counterparty(
 ) -> None:
     """Close lots of a counterparty for `value`: its margin share and PnL go to the wallet.
 
-    Where the PnL is worse than the margin share, the margin that stays pays the difference and none is released.
+    Where an isolated position's PnL is worse than the margin share, the margin that stays pays the difference and
+    none is released.
     """
     market = position.market
     spec = market.spec
     carried = position.parcel.part(lots)
-    realised = position.sign * (value - carried)
+    realised = position.exposure * (value - carried)
     released = share_down(position.margin.balance, lots, position.parcel.lots)
     side = position.sign
     close_lots(position, lots, carried)
-    if released + realised >= 0:
+    if position.is_cross:
+        state.ledger.move(market.clearing, position.wallet, realised, "realised_pnl")
+    elif released + realised >= 0:
         state.ledger.move(position.margin, position.wallet, released, "margin")
         state.ledger.move(market.clearing, position.wallet, realised, "realised_pnl")
     else:
@@ -112,7 +116,7 @@ def _candidates(market: Market, residual: Residual, *, at_mark: bool) -> Iterato
         rank += 1
         lots = min(residual.parcel.lots, position.parcel.lots)
         value = _closing_value(market, residual, lots, at_mark=at_mark)
-        if position.sign * (value - position.parcel.part(lots)) < 0:
+        if position.exposure * (value - position.parcel.part(lots)) < 0:
             losing.append((rank, position, standing))
         else:
             yield rank, position, standing
@@ -124,7 +128,7 @@ def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standin
     ranked = [
         (-standing.score, position.account.name, position, standing)
         for position in market.opposing(side)
-        if not is_liquidatable(position)
+        if not is_due(position)
         for standing in (pnl_leverage(position),)
     ]
     heapify(ranked)
@@ -146,7 +150,7 @@ def _close_against(
     if not lots:
         return None
     value = _closing_value(market, residual, lots, at_mark=at_mark)
-    profit = max(0, position.sign * (market.spec.value(market.mark, lots) - position.parcel.part(lots)))
+    profit = max(0, position.exposure * (market.spec.value(market.mark, lots) - position.parcel.part(lots)))
     take_out(state, market, residual, lots, value)
     close_counterparty(state, residual, position, lots, value, rank, standing)
     return profit
@@ -175,16 +179,23 @@ def _lots_carried(market: Market, residual: Residual, position: Position, *, at_
 
 
 def _carries(position: Position, lots: int, value: int) -> bool:
-    """Whether it stands above maintenance margin after `close_counterparty` or, closed whole, owes nothing."""
+    """Whether its pool stands above maintenance margin after `close_counterparty` or, if empty, owes nothing."""
     parcel, margin = position.parcel, position.margin.balance
     spec, mark = position.market.spec, position.market.mark
     carried = parcel.part(lots)
-    realised = position.sign * (value - carried)
-    released = share_down(margin, lots, parcel.lots)
+    realised = position.exposure * (value - carried)
     left = parcel.lots - lots
+    value_after = spec.value(mark, left)
+    unrealised_after = position.exposure * (value_after - (parcel.value - carried))
+    maintenance_after = maintenance_margin(spec, value_after)
+    if position.is_cross:
+        beside = sum_pool(position.account.pool, without=spec.name)
+        wallet_after = position.wallet.balance + realised
+        if not left and not beside.positions:
+            return wallet_after >= 0
+        return wallet_after + beside.unrealised + unrealised_after > beside.maintenance + maintenance_after
+    released = share_down(margin, lots, parcel.lots)
     if not left:
         return released + realised >= 0
     margin_after = margin - released if released + realised >= 0 else margin + realised
-    value_after = spec.value(mark, left)
-    equity_after = margin_after + position.sign * (value_after - (parcel.value - carried))
-    return margin_after >= 0 and equity_after > maintenance_margin(spec, value_after)
+    return margin_after >= 0 and margin_after + unrealised_after > maintenance_after

@@ -6,8 +6,9 @@ Per shard, whatever the marks:
       + net ever sent to settlement + suspense (gains and losses of residuals) + deficits (negative)
       = deposits − withdrawals
 
-and the signed sizes of a market sum to zero. Settlement: Σ fund balances = net ever received from shards +
-net ever received from outside. No wallet, margin or fund is negative, and no fund reserves more than it has.
+and the signed sizes of a market sum to zero. An entry value is negative where a rising value is a loss: short linear,
+long inverse. Settlement: Σ fund balances = net ever received from shards + net ever received from outside. No margin or
+fund is negative, no wallet but one that open cross positions secure, and no fund reserves more than it has.
 """
 
 from typing import NamedTuple
@@ -40,10 +41,10 @@ def sum_market(market: Market) -> MarketSums:
         if position.sign:
             parcel = position.parcel
             lots += position.sign * parcel.lots
-            entry_value += position.sign * parcel.value
+            entry_value += position.signed_entry_value
     for residual in market.residuals.values():
         lots += residual.side * residual.parcel.lots
-        entry_value += residual.side * residual.parcel.value
+        entry_value += residual.exposure * residual.parcel.value
     return MarketSums(lots, entry_value, margins)
 
 
@@ -53,7 +54,7 @@ def shard_residual(shard: Shard) -> int:
     held = 0
     for account in state.accounts.values():
         wallet = account.wallet.balance
-        if wallet < 0:
+        if wallet < 0 and not account.pool.positions:
             raise InvariantBroken(f"{account.wallet.name} is {wallet} units")
         held += wallet
     for market in state.markets.values():

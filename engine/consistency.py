@@ -18,7 +18,7 @@ def check_consistency(shard: Shard) -> None:
     for account in state.accounts.values():
         reserved = sum(position.reserve for position in account.positions.values())
         _require(account.reserved == reserved, f"reserve of {account.name} is {account.reserved}, not {reserved}")
-        waiting = sum(position.waiting for position in account.positions.values())
+        waiting = account.pool.waiting + sum(position.waiting for position in account.positions.values())
         _require(account.waiting == waiting, f"{account.name} waits {account.waiting} times, not {waiting}")
     open_residuals = 0
     for market in state.markets.values():
@@ -38,7 +38,7 @@ def _check_market(market: Market) -> None:
         _check_position(position)
         entry_value += position.signed_entry_value
         resting += len(position.orders)
-    entry_value += sum(residual.side * residual.parcel.value for residual in market.residuals.values())
+    entry_value += sum(residual.exposure * residual.parcel.value for residual in market.residuals.values())
     suspense = sum(residual.balance for residual in market.residuals.values())
     _require(
         market.suspense.balance == suspense, f"{market.suspense.name} is {market.suspense.balance}, not {suspense}"

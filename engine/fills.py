@@ -1,32 +1,36 @@
-"""What one trade does to one isolated position: whether it may, what it realises, what margin moves.
+"""What one trade does to one position: whether it may, what it realises, what margin moves.
 
 Margin is checked at every fill at the current mark, so that a print far from the mark cannot create money: an
 increase puts ceil(fill value ÷ leverage) plus the open loss into the margin, a reduction must not print beyond
 the bankruptcy price, and the wallet must not go below zero. For one fill:
 
     carried  = the share of EV that the closed lots take along        (Parcel: floor, the last lot takes the rest)
-    realised = s × (closing value − carried)
+    realised = s × d × (closing value − carried)                      (d = −1 for an inverse contract, else +1)
     released = floor(M × closed ÷ lots), all of M with the last lot
-    required = ceil(opening value ÷ leverage) + max(0, side × (opening value − opening lots at the mark))
+    required = ceil(opening value ÷ leverage) + max(0, side × d × (opening value − opening lots at the mark))
 
 An increase that would leave the position due for liquidation at the mark is forbidden, too. It takes a print far
 below the mark (of which initial margin is a share) or a mark that has lifted the position to a higher tier than that
 in which the order was accepted; where initial margin exceeds the highest maintenance rate nobody needs to look.
+
+A cross position has no margin of its own: nothing is released and what is required stays in the wallet, which must
+carry it beside all other cross positions (`engine.pool.carries_fill`).
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from engine.account import Account
 from engine.fixed import RATE, divide_up, share_down
 from engine.margin import maintenance_margin
 from engine.market import Market
-from engine.position import Parcel, Position
-from engine.purse import Purse
+from engine.pool import Stake, carries_fill
+from engine.position import Position
 from engine.resting import after_change
 from engine.state import ShardState
 
 
 class Fill(NamedTuple):
-    """The effect of one trade on one position, in lots and units."""
+    """The effect of one trade on one position, in lots and units. `required` is what moves into the margin."""
 
     closed_lots: int
     carried: int
@@ -38,24 +42,15 @@ class Fill(NamedTuple):
     fee: int
 
 
-class Stake(Protocol):
-    """What a fill is judged on and changes: a position, or a trial copy of one."""
-
-    market: Market
-    leverage: int
-    sign: int
-    parcel: Parcel
-    margin: Purse
-    wallet: Purse
-
-
 class Trial:
     """A copy of what trades would change of a position: for fill-or-kill, which must not change anything yet."""
 
-    __slots__ = ("leverage", "margin", "market", "parcel", "sign", "wallet")
+    __slots__ = ("account", "is_cross", "leverage", "margin", "market", "parcel", "sign", "wallet")
 
     def __init__(self, position: Position) -> None:
-        self.market = position.market
+        self.account: Account = position.account
+        self.market: Market = position.market
+        self.is_cross = position.is_cross
         self.leverage = position.leverage
         self.sign = position.sign
         self.parcel = position.parcel.copy()
@@ -72,42 +67,50 @@ class Trial:
 def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> Fill | None:
     """The effect of a trade of `lots` for `value` on a stake, or None when margin forbids it. Changes nothing."""
     closed = carried = realised = released = closing_value = required = 0
+    market = stake.market
+    spec = market.spec
+    is_cross = stake.is_cross
     if stake.sign == -sign:
         parcel = stake.parcel
         closed = min(lots, parcel.lots)
         closing_value = value if closed == lots else share_down(value, closed, lots)
         carried = parcel.part(closed)
-        realised = stake.sign * (closing_value - carried)
-        released = share_down(stake.margin.balance, closed, parcel.lots)
-        if released + realised < 0:
-            return None
+        realised = stake.sign * spec.direction * (closing_value - carried)
+        if not is_cross:
+            released = share_down(stake.margin.balance, closed, parcel.lots)
+            if released + realised < 0:
+                return None
     opened = lots - closed
     opened_value = value - closing_value
     if opened:
-        market = stake.market
-        mark_value = market.mark * opened * market.spec.lot_value
+        mark_value = spec.value(market.mark, opened)
         required = divide_up(opened_value * RATE, stake.leverage)
-        is_thin = required * RATE <= mark_value * market.spec.tiers[-1].maintenance
-        open_loss = (opened_value - mark_value) * sign
+        is_thin = not is_cross and required * RATE <= mark_value * spec.tiers[-1].maintenance
+        open_loss = (opened_value - mark_value) * sign * spec.direction
         if open_loss > 0:
             required += open_loss
         if is_thin and _is_due(stake, sign, closed, carried, opened, opened_value, required - released):
             return None
     fee = divide_up(value * fee_rate, RATE)
-    if stake.wallet.balance + released + realised - required - fee < 0:
+    moved = 0 if is_cross else required
+    wallet_change = released + realised - moved - fee
+    if is_cross or stake.account.pool.positions:
+        if not carries_fill(stake, sign, (closed, carried), (opened, opened_value, required), wallet_change):
+            return None
+    elif stake.wallet.balance + wallet_change < 0:
         return None
-    return Fill(closed, carried, realised, released, opened, opened_value, required, fee)
+    return Fill(closed, carried, realised, released, opened, opened_value, moved, fee)
 
 
 def _is_due(
     stake: Stake, sign: int, closed: int, carried: int, opened: int, opened_value: int, margin_moved: int
 ) -> bool:
-    """Whether a fill would leave the position due for liquidation at the mark."""
-    market = stake.market
-    value = market.mark * (stake.parcel.lots - closed + opened) * market.spec.lot_value
+    """Whether a fill would leave the isolated position due for liquidation at the mark."""
+    spec = stake.market.spec
+    value = spec.value(stake.market.mark, stake.parcel.lots - closed + opened)
     entry_value = stake.parcel.value - carried + opened_value
-    equity = stake.margin.balance + margin_moved + sign * (value - entry_value)
-    return equity <= maintenance_margin(market.spec, value)
+    equity = stake.margin.balance + margin_moved + sign * spec.direction * (value - entry_value)
+    return equity <= maintenance_margin(spec, value)
 
 
 def book_fill(state: ShardState, position: Position, sign: int, fill: Fill) -> None:

@@ -1,7 +1,7 @@
 """The last resort: a residual that neither a fund nor ADL could place.
 
 It is closed at the mark against the remaining opposing positions pro rata, which costs nobody anything at the
-mark, and then against inventory of the other side. The loss, side × (BV − MV), is paid by the fund as far as it
+mark, and then against inventory of the other side. The loss, exposure × (BV − MV), is paid by the fund as far as it
 can; the rest is socialised over the positive PnL realised in the market since the last reconciliation:
 
     rate = min(1, loss ÷ Σ profits);  each winner pays min(profit × rate, free balance)
@@ -11,8 +11,8 @@ exact by largest remainders, ties by account name. What is still missing stands 
 
 from engine.adl import close_counterparty, take_out
 from engine.fixed import largest_remainders, ratio_text
-from engine.margin import equity
 from engine.market import Market
+from engine.pool import equity, free_balance
 from engine.ranking import pnl_leverage
 from engine.residual import Residual
 from engine.state import ShardState
@@ -140,7 +140,7 @@ def _socialise(state: ShardState, market: Market, residual: Residual) -> None:
     shares = largest_remainders(min(loss, whole), [profit for _, profit in profits])
     for (name, _), share in zip(profits, shares, strict=True):
         account = state.accounts[name]
-        paid = min(share, account.free_balance)
+        paid = min(share, free_balance(account))
         if not paid:
             continue
         state.ledger.move(account.wallet, market.suspense, paid, "socialised_loss")

@@ -1,92 +1,145 @@
-"""Liquidation of isolated positions: what a mark price triggers, and how one position is closed.
+"""Liquidation: which margin pools a mark price makes due, in which order they go, and how far.
 
-The bankruptcy value BV = EV − s × M bounds what the trader can lose. The liquidation order goes into the book
-with the price of BV as its limit, rounded so that no fill can be worse (sell: up, buy: down):
+A pool is an isolated position or all cross positions of an account. Due ones queue: lowest E ÷ MM first, then account,
+then market. Each is looked at again when its turn comes, and let go if it is healthy. Every order of it that could
+increase risk is cancelled, an isolated position's in its market, a cross account's in the whole shard. Then
 
-    value of the fills V for f of q lots, share of BV = floor(BV × f ÷ q)
-    surplus = s × (V − share), never negative
-    residual: the other q − f lots leave the account at BV − share, and settlement decides about them
+    isolated   the position is closed
+    cross      the position with the largest MM, then by market name; E is allotted anew and the account looked at again
+               before each, until it is healthy
 
-Where the market says `partial = "tier"`, a position above the first risk tier is reduced first, by the fewest lots
-that leave it healthy in a lower tier; what that realises stays in its margin, and what does not fill stays open. If
-it is due again at the next mark, the whole goes.
+Where a market says `partial = "tier"`, a position above the first risk tier is reduced first, by the fewest lots that
+leave its pool healthy with the position in a lower tier. What that realises stays in the pool, and what does not fill
+stays open; the pool is left alone then, and if it is due again at the next mark, the whole position goes.
 """
 
-from engine.fills import close_lots
-from engine.fixed import divide_down, divide_up, share_down
-from engine.margin import (
-    bankruptcy_value,
-    equity,
-    fee,
-    health,
-    is_liquidatable,
-    maintenance_margin,
-    mark_value,
-    tier_of,
-    trigger_price,
-)
+from engine.account import Pool
+from engine.bands import place_pool
+from engine.closing import close_part, close_whole
+from engine.margin import maintenance_margin, mark_value, tier_of, trigger_price
 from engine.market import Market
-from engine.matching import Taken, Taker, take
-from engine.position import Parcel, Position
-from engine.residual import Residual
-from engine.resting import after_change, cancel_risk_increasing
-from engine.state import POSITION_SIDES, ShardState
-from schemas.claims import LiquidationResidual, LiquidationSettled
-from schemas.events import LiquidationOrdered, LiquidationStarted
+from engine.pool import equity, health, is_due, maintenance
+from engine.position import Position
+from engine.resting import cancel_risk_increasing
+from engine.state import ShardState
 
 
-def index_stale(market: Market) -> None:
-    """Place every position that changed since the last mark where its trigger is now."""
+def index_stale(state: ShardState, market: Market) -> list[Pool]:
+    """Place every pool that changed since it was last looked at where its triggers are now; return those that are due.
+
+    Isolated positions are judged at marks of their own market, cross accounts at those of any.
+    """
     for position in market.stale:
         position.stale = False
-        if not position.waiting:
-            market.triggers.place(position, trigger_price(position))
+        if position.is_cross:
+            if not position.sign:
+                market.triggers.discard(position)
+        elif not position.waiting:
+            market.triggers.place(position, trigger_price(position, position.margin.balance))
     market.stale.clear()
+    due: list[Pool] = []
+    for pool in state.stale_pools:
+        pool.stale = False
+        if not pool.positions or pool.waiting:
+            continue
+        if place_pool(pool):
+            pool.left_residual = False
+        else:
+            due.append(pool)
+    state.stale_pools.clear()
+    return due
 
 
-def liquidate_triggered(state: ShardState, market: Market) -> None:
-    """Queue what the mark has triggered, lowest E ÷ MM first, then account name; run what the cap allows."""
-    triggered = market.triggers.take(market.mark)
-    triggered.sort(key=lambda position: (health(position), position.account.name))
-    for position in triggered:
-        position.waiting = True
-        position.account.waiting += 1
-    state.waiting.extend(triggered)
+def liquidate_triggered(state: ShardState, market: Market, due: list[Pool]) -> None:
+    """Queue the pools that are due, those whose trigger the mark has reached included; run what the cap allows."""
+    queue: list[Position | Pool] = list(due)
+    looked_at: dict[Pool, None] = {}
+    for position in market.triggers.take(market.mark):
+        if position.is_cross:
+            looked_at[position.account.pool] = None
+        else:
+            queue.append(position)
+    queue.extend(pool for pool in looked_at if not place_pool(pool))
+    queue.sort(key=lambda pool: (health(pool), *pool_name(pool)))
+    for pool in queue:
+        pool.waiting = True
+        pool.account.waiting += 1
+    state.waiting.extend(queue)
     run_waiting(state)
 
 
 def run_waiting(state: ShardState) -> None:
     """Liquidate from the head of the queue while the command's cap lasts; who is healthy again is let go."""
     done = 0
-    for position in state.waiting:
+    for pool in state.waiting:
         if not state.liquidations_left:
             break
-        done += 1
-        position.waiting = False
-        position.account.waiting -= 1
-        if is_liquidatable(position):
-            state.liquidations_left -= 1
-            part = lots_to_reduce(position) if position.market.spec.partial_by_tier else None
-            if part is None:
-                liquidate(state, position)
-            else:
-                reduce(state, position, part)
+        if isinstance(pool, Position):
+            is_over = True
+            if is_due(pool):
+                _liquidate_isolated(state, pool)
         else:
-            state.make_stale(position)
+            is_over = _liquidate_cross(state, pool)
+        if not is_over:
+            break
+        done += 1
+        pool.waiting = False
+        pool.account.waiting -= 1
+        if isinstance(pool, Position):
+            state.make_stale(pool)
+        else:
+            state.make_pool_stale(pool)
     del state.waiting[:done]
 
 
-def lots_to_reduce(position: Position) -> int | None:
-    """The fewest lots that, closed at the mark, leave the position healthy in a lower tier; None if no part does.
+def _liquidate_isolated(state: ShardState, position: Position) -> None:
+    state.liquidations_left -= 1
+    cancel_risk_increasing(state, position)
+    part = lots_to_reduce(position, position.market.marks)
+    if part is None:
+        close_whole(state, position)
+    else:
+        close_part(state, position, part)
 
-    Closing at the mark leaves equity as it is, and maintenance margin falls with what is left.
+
+def _liquidate_cross(state: ShardState, pool: Pool) -> bool:
+    """Close positions of an account until it is healthy; False if the command's cap ran out before."""
+    if is_due(pool):
+        for name in state.markets:
+            if name in pool.account.positions:
+                cancel_risk_increasing(state, pool.account.positions[name])
+    while is_due(pool):
+        if not state.liquidations_left:
+            return False
+        state.liquidations_left -= 1
+        position = min(pool.positions.values(), key=_by_maintenance_margin)
+        part = lots_to_reduce(position, state.marks)
+        if part is not None:
+            close_part(state, position, part)
+            break
+        close_whole(state, position)
+    if not is_due(pool):
+        pool.left_residual = False
+    return True
+
+
+def lots_to_reduce(position: Position, marks: int) -> int | None:
+    """The fewest lots that, closed at the mark, leave the pool healthy and the position in a lower tier.
+
+    None if no part does, if its market does not ask for it, or if it was reduced at the last of `marks` before this
+    one. Closing at the mark leaves equity as it is, and maintenance margin falls with what is left.
     """
     market = position.market
     spec = market.spec
-    tier = spec.tiers.index(tier_of(spec, mark_value(position)))
-    if tier == 0 or position.reduced_at == market.marks - 1:
+    if not spec.partial_by_tier or position.reduced_at == marks - 1:
         return None
-    own, ceiling = equity(position), spec.tiers[tier - 1].up_to
+    value = mark_value(position)
+    tier = spec.tiers.index(tier_of(spec, value))
+    if tier == 0:
+        return None
+    # What the pool's other positions do not need of its equity.
+    own = equity(position) - maintenance(position) + maintenance_margin(spec, value)
+    ceiling = spec.tiers[tier - 1].up_to
     kept, too_many = 0, position.parcel.lots
     while too_many - kept > 1:
         middle = (kept + too_many) // 2
@@ -98,159 +151,11 @@ def lots_to_reduce(position: Position) -> int | None:
     return position.parcel.lots - kept if kept else None
 
 
-def reduce(state: ShardState, position: Position, lots: int) -> None:
-    """Sell or buy back part of a position at its bankruptcy price or better. What does not fill stays as it is."""
-    cancel_risk_increasing(state, position)
-    market = position.market
-    spec = market.spec
-    side, value = position.sign, bankruptcy_value(position)
-    whole = position.parcel.lots
-    liquidation_id = _announce(state, position, value)
-    taken = _send_order(state, position, liquidation_id, lots, _limit_price(spec.lot_value, side, whole, value))
-    charge = 0
-    if taken.lots:
-        carried = position.parcel.part(taken.lots)
-        close_lots(position, taken.lots, carried)
-        realised = side * (taken.value - carried)
-        state.ledger.move(market.clearing, position.margin, realised, "realised_pnl")
-        state.realise(position, realised)
-        left = max(0, side * (taken.value - share_down(value, taken.lots, whole)))
-        charge = min(fee(taken.value, spec.liquidation_fee), left, position.margin.balance)
-        state.ledger.move(position.margin, state.transit, charge, "liquidation_fee")
-    _claim_settled(state, position, liquidation_id, taken, charge, 0, to_account=False)
-    position.reduced_at = market.marks
-    after_change(state, position)
-
-
-def liquidate(state: ShardState, position: Position) -> None:
-    """Close a whole position: cancel orders, send the liquidation order, settle what filled, pass on the rest."""
-    cancel_risk_increasing(state, position)
-    market = position.market
-    spec = market.spec
-    side, lots = position.sign, position.parcel.lots
-    value = bankruptcy_value(position)
-    liquidation_id = _announce(state, position, value)
-    taken = _send_order(state, position, liquidation_id, lots, _limit_price(spec.lot_value, side, lots, value))
-    left = lots - taken.lots
-    residual_value = value - share_down(value, taken.lots, lots)
-    _close_position(state, position, side * (taken.value + residual_value - position.parcel.value))
-    _settle(state, position, liquidation_id, taken, to_account=spec.surplus_to_account and not left)
-    if left:
-        residual = Residual(state.liquidations, liquidation_id, side, Parcel(left, residual_value))
-        market.residuals[liquidation_id] = residual
-        state.ask(residual)
-        ask_settlement(state, market, residual)
-    after_change(state, position)
-
-
-def _announce(state: ShardState, position: Position, value: int) -> str:
-    """Begin a liquidation and publish the numbers that decided it; its id."""
-    state.liquidations += 1
-    liquidation_id = f"{state.spec.name}:{state.liquidations}"
-    market = position.market
-    spec = market.spec
-    amount = spec.asset.text
-    state.emit(
-        LiquidationStarted(
-            liquidation_id=liquidation_id,
-            market=spec.name,
-            account=position.account.name,
-            side=POSITION_SIDES[position.sign],
-            qty=spec.lots.text(position.parcel.lots),
-            mark_price=spec.ticks.text(market.mark),
-            bankruptcy_price=spec.price_text(value, position.parcel.lots),
-            bankruptcy_value=amount(value),
-            equity=amount(equity(position)),
-            maintenance_margin=amount(maintenance_margin(spec, mark_value(position))),
-        )
-    )
-    return liquidation_id
-
-
-def _send_order(state: ShardState, position: Position, liquidation_id: str, lots: int, limit: int) -> Taken:
-    """Send the liquidation order into the book."""
-    market = position.market
-    spec = market.spec
-    order_id = f"liquidation:{liquidation_id}"
-    state.emit(
-        LiquidationOrdered(
-            liquidation_id=liquidation_id,
-            order_id=order_id,
-            market=spec.name,
-            side="sell" if position.sign > 0 else "buy",
-            qty=spec.lots.text(lots),
-            price=spec.ticks.text(limit),
-        )
-    )
-    taker = Taker(position.account.name, order_id, liquidation_id=liquidation_id)
-    return take(state, market, taker, -position.sign, limit, lots)
-
-
-def _limit_price(lot_value: int, side: int, lots: int, value: int) -> int:
-    """The bankruptcy price in ticks such that no fill is worse; at least one tick."""
-    divide = divide_up if side > 0 else divide_down
-    return max(1, divide(value, lots * lot_value))
-
-
-def _close_position(state: ShardState, position: Position, realised: int) -> None:
-    """Flatten: what was sold and what becomes a residual both leave; the PnL of both goes through the margin."""
-    state.ledger.move(position.market.clearing, position.margin, realised, "realised_pnl")
-    state.realise(position, realised)
-    position.sign = 0
-    position.parcel = Parcel()
-    assert position.margin.balance >= 0, "no fill is worse than bankruptcy"
-
-
-def _settle(state: ShardState, position: Position, liquidation_id: str, taken: Taken, *, to_account: bool) -> None:
-    """Charge the liquidation fee from what is left of the margin, and send on the surplus."""
+def _by_maintenance_margin(position: Position) -> tuple[int, str]:
     spec = position.market.spec
-    charge = min(fee(taken.value, spec.liquidation_fee), position.margin.balance)
-    surplus = position.margin.balance - charge
-    state.ledger.move(position.margin, state.transit, charge, "liquidation_fee")
-    state.ledger.move(position.margin, position.wallet if to_account else state.transit, surplus, "surplus")
-    _claim_settled(state, position, liquidation_id, taken, charge, surplus, to_account=to_account)
+    return -maintenance_margin(spec, mark_value(position)), spec.name
 
 
-def _claim_settled(
-    state: ShardState,
-    position: Position,
-    liquidation_id: str,
-    taken: Taken,
-    charge: int,
-    surplus: int,
-    *,
-    to_account: bool,
-) -> None:
-    spec = position.market.spec
-    amount = spec.asset.text
-    state.claim(
-        LiquidationSettled(
-            liquidation_id=liquidation_id,
-            market=spec.name,
-            filled_qty=spec.lots.text(taken.lots),
-            average_price=spec.price_text(taken.value, taken.lots),
-            fee=amount(charge),
-            surplus=amount(surplus),
-            to="account" if to_account else "fund",
-        )
-    )
-
-
-def ask_settlement(state: ShardState, market: Market, residual: Residual) -> None:
-    """Put the question what to do with a residual, which is open already."""
-    spec = market.spec
-    parcel = residual.parcel
-    amount = spec.asset.text
-    state.claim(
-        LiquidationResidual(
-            liquidation_id=residual.liquidation_id,
-            round=residual.round,
-            market=spec.name,
-            side=POSITION_SIDES[residual.side],
-            qty=spec.lots.text(parcel.lots),
-            bankruptcy_price=spec.price_text(parcel.value, parcel.lots),
-            bankruptcy_value=amount(parcel.value),
-            mark_price=spec.ticks.text(market.mark),
-            expected_loss=amount(residual.expected_loss(spec.value(market.mark, parcel.lots))),
-        )
-    )
+def pool_name(pool: Position | Pool) -> tuple[str, str]:
+    """Account and market of a pool; the market of a cross account's is empty, so that it comes first."""
+    return pool.account.name, pool.market.spec.name if isinstance(pool, Position) else ""

@@ -1,11 +1,13 @@
-"""Margin: maintenance margin, order cost, liquidation and bankruptcy price of isolated linear positions.
+"""Margin of one position: maintenance margin, initial margin, what an order costs, where liquidation begins.
 
-Symbols: s = ±1 the side, MV = mark × qty × multiplier the mark value, EV the entry value, M the margin, r and c
-maintenance rate and deduction of the tier. All values in units, rates in 10^-9.
+Symbols: s = ±1 the side, d = ±1 the direction of the contract, e = s × d the exposure, MV the value at the mark, EV the
+entry value, M the margin that carries the position, r and c maintenance rate and deduction of the tier. All values in
+units, rates in 10^-9. What the positions of a cross account need together is in `engine.pool`.
 """
 
-from engine.fixed import RATE, SCORE, derived_price_text, divide_down, divide_up
-from engine.position import NO_TRIGGER, Position
+from engine.contract import NO_TRIGGER
+from engine.fixed import RATE, divide_down, divide_up
+from engine.position import Position
 from engine.spec import MarketSpec, TierSpec
 
 
@@ -33,75 +35,41 @@ def mark_value(position: Position) -> int:
 
 
 def unrealised_pnl(position: Position) -> int:
-    """uPnL = s × (MV − EV) at the current mark."""
-    return position.sign * (mark_value(position) - position.parcel.value)
+    """uPnL = e × (MV − EV) at the current mark."""
+    return position.exposure * (mark_value(position) - position.parcel.value)
 
 
-def equity(position: Position) -> int:
-    """M + uPnL at the current mark."""
-    return position.margin.balance + unrealised_pnl(position)
+def trigger_price(position: Position, margin: int) -> int:
+    """The first mark, in ticks, at which a position carried by `margin` is liquidated, or NO_TRIGGER.
 
-
-def is_liquidatable(position: Position) -> bool:
-    """Whether M + uPnL ≤ MM at the current mark."""
-    return position.sign != 0 and equity(position) <= maintenance_margin(position.market.spec, mark_value(position))
-
-
-def health(position: Position) -> int:
-    """E ÷ MM as a score of 2^-64, rounded down: the lowest is liquidated first."""
-    maintenance = maintenance_margin(position.market.spec, mark_value(position))
-    return divide_down(equity(position) * SCORE, max(1, maintenance))
-
-
-def bankruptcy_value(position: Position) -> int:
-    """BV = EV − s × M: closed at this value, nothing is left and nothing is owed."""
-    return position.parcel.value - position.sign * position.margin.balance
-
-
-def trigger_price(position: Position) -> int:
-    """The first mark, in ticks, at which the position is liquidated, or NO_TRIGGER.
-
-    Long: the highest t with M + t·k − EV ≤ MM(t·k), k the value of the position per tick. As the left side rises
-    faster than MM, the tier in which the answer lies is the first whose upper end is healthy; there
-    t = floor((EV − M − c) ÷ (k (1 − r))). Short: the lowest t with M + EV − t·k ≤ MM(t·k), which is
-    t = ceil((EV + M + c) ÷ (k (1 + r))) in the first tier whose upper end is not healthy.
+    Where value is a gain (e = +1) it is due at every MV ≤ (EV − M − c) ÷ (1 − r): the left side of M + MV − EV ≤ MM
+    rises faster than MM, and the tier in which the answer lies is the first whose upper end is healthy. Where it is a
+    loss, it is due at every MV ≥ (EV + M + c) ÷ (1 + r), in the first tier whose upper end is not healthy.
     """
     if position.sign == 0:
         return NO_TRIGGER
-    spec = position.market.spec
-    per_tick = position.parcel.lots * spec.lot_value
-    numerator, denominator = _liquidation_value(position)
-    if numerator <= 0:
-        return NO_TRIGGER
-    if position.sign > 0:
-        return divide_down(numerator, denominator * per_tick)
-    return divide_up(numerator, denominator * per_tick)
+    numerator, denominator = _liquidation_value(position, margin)
+    return position.market.spec.contract.trigger(numerator, denominator, position.parcel.lots, position.sign)
 
 
-def liquidation_price_text(position: Position) -> str | None:
+def liquidation_price_text(position: Position, margin: int) -> str | None:
     """The mark at which M + uPnL = MM, to 8 decimals for print; None if no price above zero does it."""
     if position.sign == 0:
         return None
-    spec = position.market.spec
-    numerator, denominator = _liquidation_value(position)
-    if numerator <= 0:
-        return None
-    return derived_price_text(
-        numerator * spec.ticks.step,
-        denominator * position.parcel.lots * spec.lot_value * 10**spec.ticks.places,
-    )
+    numerator, denominator = _liquidation_value(position, margin)
+    return position.market.spec.price_text(numerator, position.parcel.lots, denominator)
 
 
-def _liquidation_value(position: Position) -> tuple[int, int]:
+def _liquidation_value(position: Position, margin: int) -> tuple[int, int]:
     """The mark value at which equity equals MM, as numerator and denominator."""
-    entry, margin, sign = position.parcel.value, position.margin.balance, position.sign
+    entry, exposure = position.parcel.value, position.exposure
     tiers = position.market.spec.tiers
     for tier in tiers:
-        # At the tier's upper end: is M + s(MV − EV) above MM? A long is healthy above its liquidation value, a
-        # short below, and each crosses once.
-        surplus = (margin + sign * (tier.up_to - entry)) * RATE - (tier.up_to * tier.maintenance - tier.deduction)
-        if (surplus > 0) == (sign > 0) or tier is tiers[-1]:
-            return (entry - sign * margin) * RATE - sign * tier.deduction, RATE - sign * tier.maintenance
+        # At the tier's upper end: is M + e(MV − EV) above MM? Where value is a gain a position is healthy above its
+        # liquidation value, else below, and each crosses once.
+        surplus = (margin + exposure * (tier.up_to - entry)) * RATE - (tier.up_to * tier.maintenance - tier.deduction)
+        if (surplus > 0) == (exposure > 0) or tier is tiers[-1]:
+            return (entry - exposure * margin) * RATE - exposure * tier.deduction, RATE - exposure * tier.maintenance
     raise AssertionError("a market has at least one tier")
 
 
@@ -118,14 +86,14 @@ def fee(value: int, rate: int) -> int:
 def order_cost(position: Position, sign: int, price: int, lots: int) -> int:
     """What an order that increases a position needs: initial margin, the dearer fee and the open loss.
 
-    The open loss is what a fill at this price loses at once against the mark, side × (price − mark) × lots.
+    The open loss is what a fill at this price loses at once against the mark, side × d × (order value − value at the
+    mark).
     """
     market = position.market
     spec = market.spec
-    per_tick = lots * spec.lot_value
-    value = price * per_tick
+    value = spec.value(price, lots)
     cost = divide_up(value * RATE, position.leverage) + divide_up(value * spec.dearer_fee, RATE)
-    loss = (price - market.mark) * per_tick * sign
+    loss = (value - spec.value(market.mark, lots)) * sign * spec.direction
     return cost + loss if loss > 0 else cost
 
 
@@ -133,4 +101,4 @@ def worst_notional(position: Position, buy_lots: int, sell_lots: int) -> int:
     """The notional at the mark of the worse side of a position and these open orders."""
     signed = position.sign * position.parcel.lots
     long, short = signed + buy_lots, sell_lots - signed
-    return position.market.mark * (long if long > short else short) * position.market.spec.lot_value
+    return position.market.spec.value(position.market.mark, long if long > short else short)

@@ -12,17 +12,18 @@ from engine.triggers import TriggerIndex
 class Market:
     """The state of one market.
 
-    `mark` and `lowest_mark` are in ticks, 0 before the first mark price; `marks` counts them. `stale` are the positions
-    that changed since the last mark and are indexed anew at the next. `realised` is the PnL that each account realised
-    since the last reconciliation; the next is at `period_end`. `clearing` holds minus the signed entry values,
-    `suspense` the balances of residuals, `deficit` what is missing after a last resort, as a negative balance.
+    `mark` and `cheapest_mark`, at which a lot was worth least, are in ticks, 0 before the first mark price; `marks`
+    counts them. `stale` are the positions that changed since the last mark and are indexed anew at the next.
+    `realised` is the PnL that each account realised since the last reconciliation; the next is at `period_end`.
+    `clearing` holds minus the signed entry values, `suspense` the balances of residuals, `deficit` what is missing
+    after a last resort, as a negative balance.
     """
 
     __slots__ = (
         "book",
+        "cheapest_mark",
         "clearing",
         "deficit",
-        "lowest_mark",
         "mark",
         "marks",
         "period_end",
@@ -43,7 +44,7 @@ class Market:
         self.spec = spec
         self.book = Book()
         self.mark = 0
-        self.lowest_mark = 0
+        self.cheapest_mark = 0
         self.marks = 0
         self.trades = 0
         self.positions: dict[str, Position] = {}

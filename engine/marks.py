@@ -1,8 +1,9 @@
 """What a mark price does, in this order: exhausted takeovers, liquidations, unwinding, stop orders."""
 
 from engine.activation import trigger_by_mark
+from engine.closing import ask_settlement
 from engine.fixed import AMOUNT_LIMIT
-from engine.liquidation import ask_settlement, index_stale, liquidate_triggered
+from engine.liquidation import index_stale, liquidate_triggered
 from engine.market import Market
 from engine.orders import find_market, parse_price
 from engine.reject import Refused
@@ -18,13 +19,14 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     _check_amounts(market, mark)
     market.mark = mark
     market.marks += 1
-    if not market.lowest_mark or mark < market.lowest_mark:
-        market.lowest_mark = mark
-    index_stale(market)
+    state.marks += 1
+    if not market.cheapest_mark or (mark - market.cheapest_mark) * market.spec.direction < 0:
+        market.cheapest_mark = mark
+    due = index_stale(state, market)
     if market.residuals:
         raise_exhausted(state, market)
         _ask_again(state, market)
-    liquidate_triggered(state, market)
+    liquidate_triggered(state, market, due)
     if market.residuals:
         unwind_all(state, market)
     trigger_by_mark(state, market)
@@ -33,12 +35,14 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
 def _check_amounts(market: Market, mark: int) -> None:
     """Refuse a mark at which some position is worth 2^63 units or more. Raises Refused.
 
-    Every position was opened within the last tier's notional at some mark, so at its highest it is worth that times
-    mark ÷ lowest mark; only when this bound is reached are positions looked at.
+    Every position was opened within the last tier's notional at some mark, so at most it is worth that times what the
+    mark has risen (inverse: fallen) from the one at which a lot was worth least; only when this bound is reached are
+    positions looked at.
     """
     spec = market.spec
-    lowest = market.lowest_mark or mark
-    if spec.value(mark, 1) < AMOUNT_LIMIT and spec.tiers[-1].up_to * mark < AMOUNT_LIMIT * lowest:
+    cheapest = market.cheapest_mark or mark
+    risen, fallen = (mark, cheapest) if spec.direction > 0 else (cheapest, mark)
+    if spec.value(mark, 1) < AMOUNT_LIMIT and spec.tiers[-1].up_to * risen < AMOUNT_LIMIT * fallen:
         return
     lots = max(
         (

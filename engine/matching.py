@@ -61,9 +61,11 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
                 return Taken(taken_lots, taken_value, "self_trade")
             continue
         fill_lots = min(lots - taken_lots, maker.lots)
-        value = level.price * fill_lots * market.spec.lot_value
         taker_fill: Fill | None = None
-        if taker.position is not None:
+        if taker.position is None:
+            value = market.spec.contract.forced_value(level.price, fill_lots, -sign)
+        else:
+            value = market.spec.value(level.price, fill_lots)
             taker_fill = plan_fill(taker.position, sign, fill_lots, value, market.spec.taker_fee)
             if taker_fill is None:
                 return Taken(taken_lots, taken_value, "margin")

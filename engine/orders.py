@@ -5,6 +5,7 @@ from engine.book import Order
 from engine.margin import order_cost
 from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
+from engine.pool import unreserved
 from engine.position import Position
 from engine.reject import Refused
 from engine.resting import cancel_everything, cancel_order, cancel_stop, close_order_id, end_stop
@@ -296,14 +297,14 @@ def _check_new_risk(
     if opened > 0 and market.spec.value(market.mark, opened) > position.notional_limit:
         raise Refused("position_limit", "position and orders would exceed what their risk tier allows at this leverage")
     need = position.need(buy_lots, buy_cost, sell_lots, sell_cost)
-    account = position.account
-    if need > position.reserve and account.wallet.balance < account.reserved - position.reserve + need:
-        amount = market.spec.asset.text
-        raise Refused(
-            "insufficient_margin",
-            f"position and orders need {amount(need)} in {market.spec.name}, "
-            f"{amount(account.wallet.balance - account.reserved + position.reserve)} is there",
-        )
+    if need > position.reserve:
+        there = unreserved(position.account) + position.reserve
+        if there < need:
+            amount = market.spec.asset.text
+            raise Refused(
+                "insufficient_margin",
+                f"position and orders need {amount(need)} in {market.spec.name}, {amount(there)} is there",
+            )
     return cost
 
 

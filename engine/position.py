@@ -1,23 +1,22 @@
 """What an account holds in one market: the position by value, its margin, its open orders.
 
 A position is accounted by value, not by average price: signed lots, the entry value EV (exact, never negative)
-and, as it is isolated, a margin purse M. Both sides of a trade book the same value, so the signed entry values of
-a market sum to what its clearing purse owes.
+and, if it is isolated, a margin purse M; a cross position is carried by the wallet. Both sides of a trade book the same
+value, so the signed entry values of a market sum to what its clearing purse owes.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.book import Order
-from engine.fixed import divide_up, share_down
+from engine.contract import NO_TRIGGER
+from engine.fixed import RATE, divide_up, share_down
 from engine.purse import Purse
 from engine.stops import StopOrder
+from schemas.fields import MarginMode
 
 if TYPE_CHECKING:
     from engine.account import Account
     from engine.market import Market
-
-NO_TRIGGER: Final = 0
-"""The trigger of a position that no mark price above zero would liquidate."""
 
 
 class Parcel:
@@ -55,12 +54,13 @@ class Parcel:
 
 
 class Position:
-    """An account's stake in a market: position, margin, leverage and open orders.
+    """An account's stake in a market: position, margin, mode, leverage and open orders.
 
     `parcel` holds the absolute lots and EV; `sign` is +1 for long, −1 for short, 0 for flat. `leverage` is in 10^-9,
     `notional_limit` the largest notional, in units, that its tier allows to open. `buy_lots`, `buy_cost` and their
     twins are sums over the open orders that may increase a position, and `reserve` is what of the wallet those
-    orders hold back. `reduced_at` is the count of the market's marks at its last partial liquidation.
+    orders, and the initial margin if it is cross, hold back. `reduced_at` is the count of marks at its last partial
+    liquidation, of the market's own if it is isolated, of all the shard's if it is cross.
     """
 
     __slots__ = (
@@ -68,6 +68,7 @@ class Position:
         "buy_cost",
         "buy_lots",
         "indexed_sign",
+        "is_cross",
         "is_known",
         "leverage",
         "leverage_text",
@@ -100,6 +101,7 @@ class Position:
         self.leverage_text = market.spec.default_leverage_text
         self.notional_limit = market.spec.default_notional_limit
         self.is_known = False
+        self.is_cross = market.spec.default_cross
         self.sign = 0
         self.parcel = Parcel()
         self.realised_in_command = 0
@@ -122,28 +124,61 @@ class Position:
         return self.sign * self.parcel.lots
 
     @property
+    def exposure(self) -> int:
+        """+1 where a rising mark value is a gain (long linear, short inverse), −1 where it is a loss, 0 if flat."""
+        return self.sign * self.market.spec.direction
+
+    @property
     def signed_entry_value(self) -> int:
-        """EV, negative for a short position: what the market's clearing purse is owed."""
-        return self.sign * self.parcel.value
+        """EV, negative where a rising value is a loss: what the market's clearing purse is owed."""
+        return self.exposure * self.parcel.value
+
+    @property
+    def initial_margin(self) -> int:
+        """EV ÷ leverage, rounded up to a unit: what a cross position holds back of the wallet."""
+        return divide_up(self.parcel.value * RATE, self.leverage)
+
+    @property
+    def collateral(self) -> Purse:
+        """The purse that carries it: its margin or, cross, the wallet."""
+        return self.wallet if self.is_cross else self.margin
 
     @property
     def side(self) -> str:
         """The word for the sign."""
         return "long" if self.sign > 0 else "short" if self.sign < 0 else "flat"
 
+    @property
+    def mode(self) -> MarginMode:
+        """The word for how it is margined."""
+        return "cross" if self.is_cross else "isolated"
+
+    def join_pool(self) -> None:
+        """Be one of the account's open cross positions while it is one."""
+        positions, name = self.account.pool.positions, self.market.spec.name
+        if self.is_cross and self.sign:
+            positions[name] = self
+        else:
+            positions.pop(name, None)
+
     def need(self, buy_lots: int, buy_cost: int, sell_lots: int, sell_cost: int) -> int:
-        """What the worse side of these open orders needs from the wallet, in units.
+        """What the worse side of the position and these open orders needs from the wallet, in units.
 
         Orders against the position first close it, which needs nothing; of a side that exceeds the position, the
-        exceeding share of its cost is needed, rounded up.
+        exceeding share of its cost is needed, rounded up. A position needs its initial margin there if it is cross,
+        and has it already if it is isolated.
         """
         lots = self.parcel.lots
         if self.sign < 0:
             excess = buy_lots - lots
             buy_cost = divide_up(buy_cost * excess, buy_lots) if excess > 0 else 0
+            if self.is_cross:
+                sell_cost += self.initial_margin
         elif self.sign > 0:
             excess = sell_lots - lots
             sell_cost = divide_up(sell_cost * excess, sell_lots) if excess > 0 else 0
+            if self.is_cross:
+                buy_cost += self.initial_margin
         return buy_cost if buy_cost > sell_cost else sell_cost
 
     def refresh_reserve(self) -> None:
@@ -194,6 +229,7 @@ class Position:
                 parcel.start_lots,
                 parcel.start_value,
                 self.margin.balance,
+                self.is_cross,
                 self.leverage,
                 self.reduced_at,
                 self.waiting,

@@ -1,12 +1,14 @@
 """ADL rankings: the order in which opposing positions are deleveraged, as exact integer scores.
 
-Symbols: s = ±1, MV mark value, EV entry value, uPnL = s (MV − EV), EQ = M + uPnL.
+Symbols: e = ±1 the exposure, MV mark value, EV entry value, uPnL = e (MV − EV), EQ the position's own equity: M +
+uPnL, or its allotment of a cross account's equity.
 """
 
 from typing import NamedTuple
 
 from engine.fixed import SCORE, divide_down
-from engine.margin import mark_value
+from engine.margin import mark_value, unrealised_pnl
+from engine.pool import allotted_equity
 from engine.position import Position
 
 
@@ -22,13 +24,13 @@ def pnl_leverage(position: Position) -> Standing:
     """The ranking of the BitMEX, OKX and Bybit family; for positions with equity above zero.
 
     profit_ratio = uPnL ÷ |EV|, leverage = MV ÷ EQ; score = profit_ratio × leverage if profitable, else
-    profit_ratio ÷ leverage; as floor(num × 2^64 ÷ den).
+    profit_ratio ÷ leverage; as floor(num × 2^64 ÷ den). An allotment or a value that rounds to nothing counts as one
+    unit, so that the ratios exist.
     """
-    value = mark_value(position)
-    entry = position.parcel.value
-    profit = position.sign * (value - entry)
-    own = position.margin.balance + profit
-    assert own > 0, "only positions with equity are ranked"
+    value = max(1, mark_value(position))
+    entry = max(1, position.parcel.value)
+    profit = unrealised_pnl(position)
+    own = max(1, allotted_equity(position))
     if profit > 0:
         score = divide_down(profit * value * SCORE, entry * own)
     else:

@@ -19,6 +19,7 @@ Code = Literal[
     "loss_uncovered",
     "no_mark",
     "no_position",
+    "not_isolated",
     "not_supported",
     "order_too_large",
     "off_lot",

@@ -2,13 +2,8 @@
 
 from typing import Any
 
-from engine.margin import (
-    bankruptcy_value,
-    liquidation_price_text,
-    maintenance_margin,
-    mark_value,
-    unrealised_pnl,
-)
+from engine.margin import maintenance_margin, mark_value, unrealised_pnl
+from engine.pool import bankruptcy_value, free_balance, liquidation_price
 from engine.position import Position
 from engine.settlement import Settlement
 from engine.shard import Shard
@@ -41,7 +36,7 @@ def report_accounts(shard: Shard) -> dict[str, Any]:
     return {
         name: {
             "wallet": text(account.wallet.balance),
-            "free": text(account.free_balance),
+            "free": text(free_balance(account)),
             "open_orders": sum(len(position.orders) for position in account.positions.values()),
             "stop_orders": sum(len(position.stops) for position in account.positions.values()),
             "positions": {
@@ -77,7 +72,11 @@ def report_markets(shard: Shard) -> dict[str, Any]:
                 + sum(residual.side * residual.parcel.lots for residual in market.residuals.values())
             ),
             "residual_qty": spec.lots.text(sum(residual.parcel.lots for residual in market.residuals.values())),
-            "waiting_liquidations": sum(1 for position in shard.state.waiting if position.market is market),
+            "waiting_liquidations": sum(
+                position.account.pool.waiting if position.is_cross else position.waiting
+                for position in market.positions.values()
+                if position.sign
+            ),
             "deficit": text(-market.deficit.balance),
             "fees_held_by_shard": text(shard.state.fees.balance),
         }
@@ -95,10 +94,10 @@ def _report_position(position: Position) -> dict[str, Any]:
         "entry_price": spec.price_text(parcel.value, parcel.lots),
         "entry_value": text(parcel.value),
         "margin": text(position.margin.balance),
-        "mode": "isolated",
+        "mode": position.mode,
         "leverage": position.leverage_text,
         "unrealised_pnl": text(unrealised_pnl(position)),
         "maintenance_margin": text(maintenance_margin(spec, value)),
-        "liquidation_price": liquidation_price_text(position),
+        "liquidation_price": liquidation_price(position),
         "bankruptcy_price": spec.price_text(bankruptcy_value(position), parcel.lots),
     }

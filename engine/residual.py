@@ -6,17 +6,18 @@ from engine.position import Parcel
 class Residual:
     """A quantity that left its trader at bankruptcy value and is nobody's position any more.
 
-    `side` is that of the position it came from. While `is_open`, settlement owes an answer to question `round`
-    and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`, of which
-    `loss` is used up; a later gain gives back what was lost before, never more. `balance` is what
-    closing it at the mark gained or, with a minus, lost against bankruptcy value. A residual that is neither open nor
-    a fund's could not be placed at all; it is asked about again at the next mark.
+    `side` and `exposure` are those of the position it came from. While `is_open`, settlement owes an answer to
+    question `round` and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`,
+    of which `loss` is used up; a later gain gives back what was lost before, never more. `balance` is what closing it
+    at the mark gained or, with a minus, lost against bankruptcy value. A residual that is neither open nor a fund's
+    could not be placed at all; it is asked about again at the next mark.
     """
 
     __slots__ = (
         "adl_lots",
         "balance",
         "budget",
+        "exposure",
         "fund",
         "is_open",
         "liquidation_id",
@@ -32,10 +33,11 @@ class Residual:
         "traded_value",
     )
 
-    def __init__(self, number: int, liquidation_id: str, side: int, parcel: Parcel) -> None:
+    def __init__(self, number: int, liquidation_id: str, side: int, exposure: int, parcel: Parcel) -> None:
         self.number = number
         self.liquidation_id = liquidation_id
         self.side = side
+        self.exposure = exposure
         self.parcel = parcel
         self.round = 0
         self.is_open = False
@@ -52,7 +54,7 @@ class Residual:
 
     def expected_loss(self, mark_value: int) -> int:
         """max(0, −uPnL) of what is left, carried at bankruptcy value, in units."""
-        return max(0, self.side * (self.parcel.value - mark_value))
+        return max(0, self.exposure * (self.parcel.value - mark_value))
 
     @property
     def allowed_loss(self) -> int:
@@ -60,18 +62,18 @@ class Residual:
         return self.budget - self.loss
 
     def take_out(self, lots: int, value: int, *, within_budget: bool) -> int:
-        """Remove `lots` that were closed for `value` and return the PnL: side × (value − their share of BV).
+        """Remove `lots` that were closed for `value` and return the PnL: exposure × (value − their share of BV).
 
         The share is that of the parcel; within a budget the odd unit of its rounding stays with what remains
         rather than push the loss beyond the budget.
         """
         carried = self.parcel.part(lots)
         if within_budget and lots < self.parcel.lots:
-            bound = value + self.side * self.allowed_loss
-            carried = min(carried, bound) if self.side > 0 else max(carried, bound)
+            bound = value + self.exposure * self.allowed_loss
+            carried = min(carried, bound) if self.exposure > 0 else max(carried, bound)
         self.parcel.lots -= lots
         self.parcel.value -= carried
-        pnl = self.side * (value - carried)
+        pnl = self.exposure * (value - carried)
         self.loss = max(0, self.loss - pnl)
         return pnl
 

@@ -2,6 +2,7 @@
 
 from engine.account import Account
 from engine.book import Order
+from engine.pool import unreserved
 from engine.position import Position
 from engine.state import ShardState
 from engine.stops import StopOrder
@@ -90,7 +91,9 @@ def fit_reduce_only(state: ShardState, position: Position) -> None:
 
 
 def after_change(state: ShardState, position: Position) -> None:
-    """What follows from a position's new size: its orders fit, its trigger is stale, it is published."""
+    """What follows from a new size: the position is in its pool, its orders fit, it is to be indexed and published."""
+    if position.is_cross:
+        position.join_pool()
     if position.reduce_only_orders:
         fit_reduce_only(state, position)
     position.refresh_reserve()
@@ -110,7 +113,7 @@ def cancel_risk_increasing(state: ShardState, position: Position) -> None:
 def cancel_unaffordable(state: ShardState, account: Account, position: Position) -> None:
     """After ADL: cancel the account's orders in the market, the youngest first, until the wallet carries the rest."""
     for order in reversed(list(position.orders.values())):
-        if account.reserved <= account.wallet.balance:
+        if unreserved(account) >= 0:
             return
         if not order.reduce_only:
             cancel_order(state, order, "adl")

@@ -11,14 +11,14 @@ from engine.reject import Refused
 
 def check_order(market: Market, price: int | None, lots: int) -> None:
     """Refuse an order that is too large, or whose limit price (None: a market order) is off the band."""
-    spec, mark = market.spec, market.mark
-    value_per_tick = lots * spec.lot_value
-    limit = mark if price is None else price
-    if (limit if limit > mark else mark) * value_per_tick >= AMOUNT_LIMIT:
+    spec = market.spec
+    at_mark = spec.value(market.mark, lots)
+    value = at_mark if price is None else spec.value(price, lots)
+    if value >= AMOUNT_LIMIT or at_mark >= AMOUNT_LIMIT:
         raise Refused("amount_too_large", "the order's value is 2^63 units or more")
     if lots > spec.max_order_lots:
         raise Refused("order_too_large", f"the largest order is {spec.lots.text(spec.max_order_lots)}")
-    if limit * value_per_tick > spec.max_order_value:
+    if value > spec.max_order_value:
         raise Refused("order_too_large", f"the largest order is worth {spec.asset.text(spec.max_order_value)}")
     if price is not None and spec.price_band is not None:
         lowest, highest = band_edge(market, -1), band_edge(market, 1)

@@ -14,7 +14,7 @@ from engine.activation import run_triggered
 from engine.decisions import decide
 from engine.digest import hash_rows
 from engine.fixed import AMOUNT_LIMIT
-from engine.liquidation import run_waiting
+from engine.liquidation import pool_name, run_waiting
 from engine.marks import pass_time, set_mark
 from engine.orders import amend, cancel, cancel_all, new_order
 from engine.reject import Refused
@@ -124,6 +124,7 @@ class Shard:
                 self._decisions.last,
                 state.liquidations,
                 state.open_residuals,
+                state.marks,
                 state.period_end,
                 state.external.balance,
                 state.fees.balance,
@@ -131,7 +132,15 @@ class Shard:
             )
         )
         rows.extend(
-            ("account", account.name, account.wallet.balance, account.cancel_at) for account in state.accounts.values()
+            (
+                "account",
+                account.name,
+                account.wallet.balance,
+                account.cancel_at,
+                account.pool.left_residual,
+                account.pool.waiting,
+            )
+            for account in state.accounts.values()
         )
         for market in state.markets.values():
             rows.append(
@@ -139,7 +148,7 @@ class Shard:
                     "market",
                     market.spec.name,
                     market.mark,
-                    market.lowest_mark,
+                    market.cheapest_mark,
                     market.marks,
                     market.trades,
                     market.period_end,
@@ -159,7 +168,7 @@ class Shard:
             rows.extend(("realised", name, amount) for name, amount in market.realised.items())
             for residual in market.residuals.values():
                 rows.extend(residual.rows())
-        rows.extend(("waiting", position.market.spec.name, position.account.name) for position in state.waiting)
+        rows.extend(("waiting", *pool_name(pool)) for pool in state.waiting)
         rows.extend((*stop.row(), price) for stop, price in state.triggered)
         rows.extend(("timer", *timer) for timer in sorted(state.timers))
         rows.extend(state.transfers.rows("transfer"))

@@ -5,7 +5,8 @@ Raises `schemas.config.ConfigError` with the path of the setting, what it is and
 
 from typing import Final, NamedTuple, TypeVar
 
-from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, derived_price_text, scaled, trimmed_text
+from engine.contract import Contract, Inverse, Linear
+from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
 from schemas.config import ConfigError, FundConfig, MarketConfig, VenueConfig
 
 T = TypeVar("T")
@@ -85,19 +86,24 @@ class TierSpec(NamedTuple):
 
 
 class MarketSpec:
-    """A linear contract in integers. `lot_value` is what one lot is worth at a price of one tick, in units."""
+    """A market's settings in integers.
+
+    `value`, `price_text` and `direction` are those of its contract, which is asked too often for a detour.
+    """
 
     __slots__ = (
         "asset",
+        "contract",
         "dearer_fee",
+        "default_cross",
         "default_leverage",
         "default_leverage_text",
         "default_notional_limit",
         "deficit_hold",
+        "direction",
         "fund",
         "fund_fee_share",
         "liquidation_fee",
-        "lot_value",
         "lots",
         "maker_fee",
         "max_order_lots",
@@ -105,10 +111,12 @@ class MarketSpec:
         "name",
         "partial_by_tier",
         "price_band",
+        "price_text",
         "surplus_to_account",
         "taker_fee",
         "ticks",
         "tiers",
+        "value",
     )
 
     def __init__(self, name: str, config: MarketConfig, fund: FundSpec) -> None:
@@ -118,7 +126,10 @@ class MarketSpec:
         self.asset = fund.asset
         self.ticks = _grid(f"{where}.tick", config.tick)
         self.lots = _grid(f"{where}.lot", config.lot)
-        self.lot_value = _lot_value(where, config, self.ticks, self.lots, self.asset)
+        self.contract = _contract(where, config, self.ticks, self.lots, self.asset)
+        self.value = self.contract.value
+        self.price_text = self.contract.price_text
+        self.direction = self.contract.direction
         self.maker_fee = _rate(f"{where}.maker_fee", config.maker_fee)
         self.taker_fee = _rate(f"{where}.taker_fee", config.taker_fee)
         if self.maker_fee + self.taker_fee < 0:
@@ -148,6 +159,7 @@ class MarketSpec:
         if self.price_band is not None and self.price_band > RATE:
             raise ConfigError(f"{where}.price_band: expected at most 1, got {config.price_band}")
         self.tiers = _tiers(where, config, self.asset)
+        self.default_cross = config.default_mode == "cross"
         self.default_leverage = _rate(f"{where}.default_leverage", config.default_leverage)
         self.default_leverage_text = trimmed_text(self.default_leverage, RATE_PLACES)
         self.default_notional_limit = self.notional_limit(self.default_leverage) if self.default_leverage else 0
@@ -163,16 +175,6 @@ class MarketSpec:
         For opening, the last tier does end. Zero when the leverage is too high for any tier.
         """
         return max((tier.up_to for tier in self.tiers if leverage * tier.initial <= RATE * RATE), default=0)
-
-    def value(self, price: int, lots: int) -> int:
-        """What `lots` are worth at `price` ticks, in units; exact."""
-        return price * lots * self.lot_value
-
-    def price_text(self, value: int, lots: int) -> str | None:
-        """The price at which `lots` are worth `value` units, to 8 decimals; None if there is none above zero."""
-        if value <= 0 or lots == 0:
-            return None
-        return derived_price_text(value * self.ticks.step, lots * self.lot_value * 10**self.ticks.places)
 
 
 class ShardSpec(NamedTuple):
@@ -279,8 +281,14 @@ def _amount(where: str, text: str, asset: AssetSpec) -> int:
     return value
 
 
-def _lot_value(where: str, config: MarketConfig, ticks: Grid, lots: Grid, asset: AssetSpec) -> int:
+def _contract(where: str, config: MarketConfig, ticks: Grid, lots: Grid, asset: AssetSpec) -> Contract:
     multiplier = _grid(f"{where}.multiplier", config.multiplier)
+    if config.contract == "inverse":
+        return Inverse(
+            lots.step * multiplier.step * 10 ** (asset.decimals + ticks.places),
+            ticks.step * 10 ** (lots.places + multiplier.places),
+            ticks,
+        )
     numerator: int = ticks.step * lots.step * multiplier.step * 10**asset.decimals
     denominator: int = 10 ** (ticks.places + lots.places + multiplier.places)
     if numerator % denominator:
@@ -288,7 +296,7 @@ def _lot_value(where: str, config: MarketConfig, ticks: Grid, lots: Grid, asset:
             f"{where}: expected tick × lot × multiplier to be a whole number of units of {asset.name} "
             f"({asset.decimals} decimals), got {config.tick} × {config.lot} × {config.multiplier}"
         )
-    return numerator // denominator
+    return Linear(numerator // denominator, ticks)
 
 
 def _tiers(where: str, config: MarketConfig, asset: AssetSpec) -> tuple[TierSpec, ...]:

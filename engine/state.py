@@ -1,9 +1,9 @@
 """The state of one engine, and what every part of it does to it: find, emit, touch, sum up."""
 
-from engine.account import Account
-from engine.margin import bankruptcy_value, liquidation_price_text
+from engine.account import Account, Pool
 from engine.market import Market
 from engine.outbox import Outbox
+from engine.pool import bankruptcy_value, liquidation_price
 from engine.position import Position
 from engine.purse import Ledger, Purse
 from engine.remembered import Remembered
@@ -21,7 +21,8 @@ POSITION_SIDES: dict[int, PositionSide] = {1: "long", 0: "flat", -1: "short"}
 class ShardState:
     """Accounts, markets and money of one shard.
 
-    `waiting` are positions to be liquidated that the cap of an earlier command left over, in their order; `triggered`
+    `waiting` are margin pools to be liquidated that the cap of an earlier command left over, in their order;
+    `stale_pools` those of accounts that changed since the last mark of any market, which `marks` counts; `triggered`
     are stop orders whose price has come, with that price; `printed` the markets whose last price stop orders wait for
     and that have traded. `fee_shares` is what of this command's trading fees goes to the funds, by market.
     `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to settlement,
@@ -42,11 +43,13 @@ class ShardState:
         "liquidations",
         "liquidations_left",
         "markets",
+        "marks",
         "open_residuals",
         "outbox",
         "period_end",
         "printed",
         "spec",
+        "stale_pools",
         "stops_left",
         "timers",
         "transfers",
@@ -75,7 +78,9 @@ class ShardState:
         self.printed: list[Market] = []
         self.triggered: list[tuple[StopOrder, int]] = []
         self.timers: list[tuple[int, str, str, str]] = []
-        self.waiting: list[Position] = []
+        self.marks = 0
+        self.stale_pools: list[Pool] = []
+        self.waiting: list[Position | Pool] = []
         self.transfers = Remembered(spec.limits.transfer_memory)
         self.closed_orders = Remembered(spec.limits.closed_order_memory)
         self._touched_positions: list[Position] = []
@@ -117,18 +122,31 @@ class ShardState:
         if not position.touched:
             position.touched = True
             self._touched_positions.append(position)
+        self._note_wallet(position.account)
 
     def touch_account(self, account: Account) -> None:
         """Have the wallet published at the end of the command, unless a position carries it."""
         if not account.touched:
             account.touched = True
             self._touched_accounts.append(account)
+        self._note_wallet(account)
 
     def make_stale(self, position: Position) -> None:
         """Have the position's liquidation trigger computed anew at the next mark."""
         if not position.stale:
             position.stale = True
             position.market.stale.append(position)
+
+    def make_pool_stale(self, pool: Pool) -> None:
+        """Have the account's cross positions judged, and placed in the trigger indexes anew, at the next mark."""
+        if not pool.stale:
+            pool.stale = True
+            self.stale_pools.append(pool)
+
+    def _note_wallet(self, account: Account) -> None:
+        """Whatever is published has changed a wallet, and that is what carries cross positions."""
+        if account.pool.positions:
+            self.make_pool_stale(account.pool)
 
     def realise(self, position: Position, amount: int) -> None:
         """Count PnL as realised by this command and in this reconciliation period."""
@@ -177,13 +195,13 @@ class ShardState:
             qty=spec.lots.text(parcel.lots),
             entry_value=amount(parcel.value),
             margin=amount(position.margin.balance),
-            mode="isolated",
+            mode=position.mode,
             leverage=position.leverage_text,
             realised_pnl=amount(position.realised_in_command),
             wallet=amount(position.wallet.balance),
         )
         if self.spec.position_detail:
             event.entry_price = spec.price_text(parcel.value, parcel.lots)
-            event.liquidation_price = liquidation_price_text(position)
+            event.liquidation_price = liquidation_price(position)
             event.bankruptcy_price = spec.price_text(bankruptcy_value(position), parcel.lots)
         return event

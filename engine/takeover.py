@@ -1,8 +1,8 @@
 """A fund's inventory: residuals that settlement has taken over, and their unwinding into the book.
 
-The unwinding order of n lots carried at value v, with a of the loss budget left, may trade at prices p with
-side × (v − p × n × lot value) ≤ a, and within the fund's band around the mark. So however much of it fills, the
-loss stays within the budget.
+The unwinding order of n lots carried at value v, with a of the loss budget left, may trade at prices at which the n
+lots are worth V with exposure × (v − V) ≤ a, and within the fund's band around the mark. So however much of it fills,
+the loss stays within the budget.
 """
 
 from engine.fixed import RATE, divide_down, divide_up
@@ -47,7 +47,10 @@ def unwind_all(state: ShardState, market: Market) -> None:
 def unwind(state: ShardState, market: Market, residual: Residual) -> None:
     """Offer one inventory to the book, as far as its budget and the fund's band allow."""
     taker = Taker(f"fund:{residual.fund}", f"unwind:{residual.liquidation_id}", liquidation_id=residual.liquidation_id)
-    taken = take(state, market, taker, -residual.side, _limit_price(market, residual), residual.parcel.lots)
+    limit = _limit_price(market, residual)
+    if limit is None:
+        return
+    taken = take(state, market, taker, -residual.side, limit, residual.parcel.lots)
     if taken.lots:
         book_unwound(state, market, residual, taken.lots, taken.value)
 
@@ -94,13 +97,13 @@ def inventory(market: Market) -> list[Residual]:
     return [residual for residual in market.residuals.values() if residual.fund is not None and not residual.is_open]
 
 
-def _limit_price(market: Market, residual: Residual) -> int:
-    """The worst price, in ticks, that keeps both the budget and the band; at least one tick."""
+def _limit_price(market: Market, residual: Residual) -> int | None:
+    """The worst price, in ticks, that keeps both the budget and the band; None if no price keeps the budget."""
     band = market.spec.fund.takeover_band
-    per_tick = residual.parcel.lots * market.spec.lot_value
-    value = residual.parcel.value
+    bound = residual.parcel.value - residual.exposure * residual.allowed_loss
+    by_budget = market.spec.contract.limit_price(bound, residual.parcel.lots, residual.side)
+    if by_budget is None:
+        return None
     if residual.side > 0:
-        by_budget = divide_up(value - residual.allowed_loss, per_tick)
         return max(1, by_budget, divide_up(market.mark * (RATE - band), RATE))
-    by_budget = divide_down(value + residual.allowed_loss, per_tick)
-    return max(1, min(by_budget, divide_down(market.mark * (RATE + band), RATE)))
+    return min(by_budget, max(1, divide_down(market.mark * (RATE + band), RATE)))

@@ -5,6 +5,7 @@ from engine.amounts import parse_amount
 from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
 from engine.margin import initial_margin, maintenance_margin, mark_value, order_cost, unrealised_pnl, worst_notional
 from engine.orders import find_account, find_market, refuse_other_shard, refuse_waiting
+from engine.pool import can_spare, free_balance, sum_pool, unreserved
 from engine.position import Position
 from engine.reject import Refused
 from engine.spec import SECOND
@@ -61,8 +62,8 @@ def withdraw(state: ShardState, command: AccountWithdraw) -> None:
 def set_leverage(state: ShardState, command: AccountLeverage) -> None:
     """Margin the account's orders in a market by another leverage. Raises Refused.
 
-    Open orders are held at the new leverage, which the wallet must carry; the margin of an open position stays
-    (`account.margin` moves it).
+    Open orders, and the initial margin of a cross position, are held at the new leverage, which the wallet must carry;
+    the margin of an isolated position stays (`account.margin` moves it).
     """
     market = find_market(state, command.market)
     account = find_account(state, command.account)
@@ -87,13 +88,67 @@ def set_leverage(state: ShardState, command: AccountLeverage) -> None:
 
 
 def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
-    """Isolated is the only mode yet. Raises Refused."""
+    """Carry a position, open or to come, by a margin of its own or by the wallet. Raises Refused.
+
+    An open one that becomes cross gives its margin to the wallet, and the account must then stand above maintenance
+    margin. One that becomes isolated gets what it would need if it were opened now, ceil(EV ÷ leverage) and its open
+    loss; the wallet must carry that beside all that stays, and neither side may be due for liquidation.
+    """
     market = find_market(state, command.market)
     account = find_account(state, command.account)
     refuse_waiting(account)
-    if command.mode != "isolated":
-        raise Refused("not_supported", f"margin mode {command.mode} is not supported, only isolated")
-    state.touch(state.position(account, market))
+    position = state.position(account, market)
+    if command.mode == position.mode:
+        pass
+    elif command.mode == "cross":
+        _make_cross(state, position)
+    else:
+        _make_isolated(state, position)
+    position.reduced_at = 0
+    state.make_stale(position)
+    state.touch(position)
+
+
+def _make_cross(state: ShardState, position: Position) -> None:
+    account, margin = position.account, position.margin.balance
+    if position.sign:
+        sums = sum_pool(account.pool)
+        own = account.wallet.balance + sums.unrealised + margin + unrealised_pnl(position)
+        needed = sums.maintenance + maintenance_margin(position.market.spec, mark_value(position))
+        if own <= needed:
+            text = state.spec.asset.text
+            raise Refused(
+                "insufficient_margin", f"equity {text(own)} would not exceed the maintenance margin {text(needed)}"
+            )
+    state.ledger.move(position.margin, account.wallet, margin, "margin")
+    _change_mode(position, is_cross=True)
+
+
+def _make_isolated(state: ShardState, position: Position) -> None:
+    account = position.account
+    if not position.sign:
+        _change_mode(position, is_cross=False)
+        return
+    profit = unrealised_pnl(position)
+    margin = position.initial_margin + max(0, -profit)
+    _change_mode(position, is_cross=False)
+    if unreserved(account) < margin:
+        reason = f"{state.spec.asset.text(margin)} needed, {state.spec.asset.text(free_balance(account))} would be free"
+    elif margin + profit <= maintenance_margin(position.market.spec, mark_value(position)):
+        reason = "the position would be due for liquidation"
+    elif not can_spare(account, margin):
+        reason = "the other cross positions would be due for liquidation"
+    else:
+        state.ledger.move(account.wallet, position.margin, margin, "margin")
+        return
+    _change_mode(position, is_cross=True)
+    raise Refused("insufficient_margin", reason)
+
+
+def _change_mode(position: Position, *, is_cross: bool) -> None:
+    position.is_cross = is_cross
+    position.join_pool()
+    position.refresh_reserve()
 
 
 def move_margin(state: ShardState, command: AccountMargin) -> None:
@@ -108,6 +163,8 @@ def move_margin(state: ShardState, command: AccountMargin) -> None:
     position = account.positions.get(market.spec.name)
     if position is None or not position.sign:
         raise Refused("no_position", f"account {account.name} has no position in {market.spec.name}")
+    if position.is_cross:
+        raise Refused("not_isolated", f"the position in {market.spec.name} is cross: the wallet is its margin")
     amount = parse_amount(state.spec.asset, command.amount)
     if amount > 0:
         _check_free(state, account, amount)
@@ -139,22 +196,22 @@ def cancel_after(state: ShardState, command: AccountCancelAfter) -> None:
 
 
 def _hold_orders_at(position: Position, leverage: int) -> None:
-    """Recompute the cost of open orders at another leverage; put everything back when the wallet cannot carry it."""
-    before = position.leverage
+    """Recompute what orders and a cross position need at another leverage; put all back if it is more than is there."""
+    before, reserved = position.leverage, position.account.reserved
     costs = {order_id: order.cost for order_id, order in position.orders.items()}
     position.leverage = leverage
     for order in position.orders.values():
         order.cost = 0 if order.reduce_only else order_cost(position, order.sign, order.price, order.lots)
     _sum_costs(position)
     account = position.account
-    if account.reserved > account.wallet.balance:
+    if account.reserved > reserved and unreserved(account) < 0:
         position.leverage = before
         for order_id, cost in costs.items():
             position.orders[order_id].cost = cost
         _sum_costs(position)
         raise Refused(
             "insufficient_margin",
-            f"open orders at leverage {trimmed_text(leverage, RATE_PLACES)} need more than the wallet holds",
+            f"at leverage {trimmed_text(leverage, RATE_PLACES)} the account would need more than the wallet carries",
         )
 
 
@@ -165,9 +222,13 @@ def _sum_costs(position: Position) -> None:
 
 
 def _check_free(state: ShardState, account: Account, amount: int) -> None:
-    if amount > account.free_balance:
+    """Refuse to take out of the wallet what is not free, or what would have cross positions liquidated."""
+    free = free_balance(account)
+    if amount > free:
         text = state.spec.asset.text
-        raise Refused("insufficient_balance", f"{text(amount)} asked for, {text(account.free_balance)} is free")
+        raise Refused("insufficient_balance", f"{text(amount)} asked for, {text(free)} is free")
+    if not can_spare(account, amount):
+        raise Refused("insufficient_margin", "the cross positions would be due for liquidation")
 
 
 def _transfer_note(command: AccountDeposit | AccountWithdraw, amount: int) -> str:

@@ -1,4 +1,4 @@
-"""Which isolated positions a mark price liquidates, without looking at the others.
+"""Which positions a mark price liquidates, or makes worth a look, without looking at the others.
 
 Long positions are kept by the highest mark that liquidates them, shorts by the lowest. A mark that reaches
 neither end of the index costs two comparisons, however many positions there are.
@@ -6,7 +6,8 @@ neither end of the index costs two comparisons, however many positions there are
 
 from sortedcontainers import SortedList
 
-from engine.position import NO_TRIGGER, Position
+from engine.contract import NO_TRIGGER
+from engine.position import Position
 
 
 class TriggerIndex:

@@ -52,7 +52,7 @@ class LiquidationResidual(Claim, tag="liquidation.residual", kw_only=True):
     side: PositionSide
     qty: Decimal
     bankruptcy_price: Price8 | None
-    bankruptcy_value: Decimal
+    bankruptcy_value: SignedDecimal
     mark_price: Decimal
     expected_loss: Decimal
 
@@ -77,7 +77,7 @@ class TakeoverExhausted(Claim, tag="takeover.exhausted", kw_only=True):
     market: Id
     side: PositionSide
     qty: Decimal
-    bankruptcy_value: Decimal
+    bankruptcy_value: SignedDecimal
     mark_price: Decimal
     expected_loss: Decimal
     reason: Literal["budget", "max_age"]
@@ -163,7 +163,7 @@ class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
     market: Id
     side: PositionSide
     qty: Decimal
-    bankruptcy_value: Decimal
+    bankruptcy_value: SignedDecimal
     fund: Id
     fund_balance: Decimal
     expected_loss: Decimal

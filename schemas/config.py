@@ -116,12 +116,12 @@ class MarketConfig(_Table, frozen=True):
     tick: Decimal
     lot: Decimal
     tiers: Annotated[tuple[TierConfig, ...], Meta(min_length=1)]
-    contract: Literal["linear"] = "linear"
+    contract: Literal["linear", "inverse"] = "linear"
     multiplier: Decimal = "1"
     maker_fee: SignedDecimal = "0"
     taker_fee: SignedDecimal = "0"
     fund_fee_share: Decimal = "0"
-    default_mode: Literal["isolated"] = "isolated"
+    default_mode: Literal["isolated", "cross"] = "isolated"
     default_leverage: Decimal = "10"
     liquidation_fee: Decimal = "0"
     surplus: Literal["fund", "account"] = "fund"

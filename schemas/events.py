@@ -148,7 +148,7 @@ class PositionUpdated(Event, tag="position.updated", kw_only=True):
     mode: MarginMode
     leverage: Decimal
     realised_pnl: SignedDecimal
-    wallet: Decimal
+    wallet: SignedDecimal
     entry_price: Price8 | UnsetType | None = UNSET
     liquidation_price: Price8 | UnsetType | None = UNSET
     bankruptcy_price: Price8 | UnsetType | None = UNSET
@@ -161,7 +161,7 @@ class AccountUpdated(Event, tag="account.updated", kw_only=True):
 
     shard: Id
     account: DerivedId
-    wallet: Decimal
+    wallet: SignedDecimal
     cancel_at: Annotated[Timestamp, Meta(description="when the switch goes off; 0: it is off")] | UnsetType = UNSET
 
 
@@ -190,7 +190,7 @@ class TransferKnown(Event, tag="transfer.known", kw_only=True):
 
 
 class LiquidationStarted(Event, tag="liquidation.started", kw_only=True):
-    """A position fell to its maintenance margin: the numbers that decided it."""
+    """A margin pool fell to its maintenance margin: the numbers that decided it. Cross: those of the whole account."""
 
     topic = "liquidations"
 
@@ -202,6 +202,7 @@ class LiquidationStarted(Event, tag="liquidation.started", kw_only=True):
     mark_price: Decimal
     bankruptcy_price: Price8 | None
     bankruptcy_value: SignedDecimal
+    mode: MarginMode
     equity: SignedDecimal
     maintenance_margin: Decimal
 

@@ -244,7 +244,7 @@ def test_the_value_of_a_lot_is_exact_or_the_config_is_refused(
     exact = Fraction(tick) * Fraction(lot) * Fraction(multiplier) * 10**decimals
     if exact.denominator == 1:
         spec = compiled(toml)
-        assert spec.lot_value == exact
+        assert spec.value(1, 1) == exact
         assert spec.value(7, 11) == 77 * exact
     else:
         assert "whole number of units" in refusal(toml)

@@ -388,14 +388,13 @@ def test_a_margin_command_that_makes_no_sense_is_refused_and_changes_nothing(cod
 # --- margin mode ----------------------------------------------------------------------------------------------
 
 
-def test_cross_margin_is_refused_and_isolated_is_confirmed() -> None:
+def test_the_mode_of_a_flat_position_is_changed_and_confirmed() -> None:
     stage = open_market()
-    mode = {"market": MARKET, "account": "alice"}
-    before = stage.rows()
-    assert codes(stage.send("account.margin_mode", **mode, mode="cross")) == ["not_supported"]
-    assert stage.rows() == before
-    (update,) = of_type(stage.send("account.margin_mode", **mode, mode="isolated"), PositionUpdated)
-    assert (update.account, update.side, update.mode) == ("alice", "flat", "isolated")
+    for mode in ("isolated", "cross", "cross", "isolated"):
+        (update,) = of_type(
+            stage.send("account.margin_mode", market=MARKET, account="alice", mode=mode), PositionUpdated
+        )
+        assert (update.account, update.side, update.mode) == ("alice", "flat", mode)
 
 
 @pytest.mark.parametrize(

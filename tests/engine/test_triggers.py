@@ -10,14 +10,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.account import Account
+from engine.contract import NO_TRIGGER
 from engine.fixed import RATE
-from engine.margin import (
-    is_liquidatable,
-    liquidation_price_text,
-    trigger_price,
-)
+from engine.margin import trigger_price
 from engine.market import Market
-from engine.position import NO_TRIGGER, Parcel, Position
+from engine.pool import is_due, liquidation_price
+from engine.position import Parcel, Position
 from engine.spec import MarketSpec, compile_venue
 from engine.triggers import TriggerIndex
 from schemas.config import parse_config
@@ -72,14 +70,18 @@ POSITIONS = st.builds(
 )
 
 
+def trigger(position: Position) -> int:
+    return trigger_price(position, position.margin.balance)
+
+
 def marks_liquidating(position: Position) -> list[int]:
     """Every mark, in ticks, from 1 to one beyond which nothing changes, at which M + uPnL ≤ MM."""
-    per_tick = position.parcel.lots * position.market.spec.lot_value
+    per_tick = position.parcel.lots * position.market.spec.value(1, 1)
     # A long at 10 EV has equity above 9 EV, and no maintenance rate is above 0.9; a short has lost all its margin.
     last = max(10 * position.parcel.value, position.parcel.value + position.margin.balance) // per_tick + 3
     liquidating = []
     for position.market.mark in range(1, last + 1):
-        if is_liquidatable(position):
+        if is_due(position):
             liquidating.append(position.market.mark)
     return liquidating
 
@@ -89,10 +91,10 @@ def marks_liquidating(position: Position) -> list[int]:
 def test_the_trigger_is_the_first_mark_at_which_equity_is_not_above_maintenance(position: Position) -> None:
     """Every mark on its far side liquidates too, so nobody is missed and nobody is liquidated early."""
     liquidating = marks_liquidating(position)
-    trigger = trigger_price(position)
+    first_mark = trigger(position)
     first, last = (1, len(liquidating)) if position.sign > 0 else (liquidating[0], position.market.mark)
     assert liquidating == list(range(first, last + 1)), "one unbroken range"
-    assert trigger == (last if position.sign > 0 else first)
+    assert first_mark == (last if position.sign > 0 else first)
 
 
 def exact_equity_over_maintenance(position: Position, value: Fraction) -> Fraction:
@@ -122,25 +124,25 @@ def exact_liquidation_value(position: Position) -> Fraction | None:
 @given(position=POSITIONS)
 def test_the_liquidation_price_is_where_equity_equals_maintenance_rounded_to_eight_places(position: Position) -> None:
     value = exact_liquidation_value(position)
-    text = liquidation_price_text(position)
+    text = liquidation_price(position)
     if value is None or value <= 0:
         assert text is None
-        assert trigger_price(position) == NO_TRIGGER
+        assert trigger(position) == NO_TRIGGER
         return
     assert exact_equity_over_maintenance(position, value) == 0
     spec = position.market.spec
-    ticks = value / (position.parcel.lots * spec.lot_value)
+    ticks = value / (position.parcel.lots * spec.value(1, 1))
     price = ticks * Fraction(spec.ticks.step, 10**spec.ticks.places)
     assert text is not None
     assert Fraction(text) * 10**8 == math.floor(price * 10**8 + Fraction(1, 2))
-    assert trigger_price(position) == (math.floor(ticks) if position.sign > 0 else math.ceil(ticks))
+    assert trigger(position) == (math.floor(ticks) if position.sign > 0 else math.ceil(ticks))
 
 
 def test_nobody_is_liquidated_without_a_position_and_no_long_that_its_margin_covers() -> None:
     flat = position_of(SPECS["one tier"], 0, 0, 0, 0)
-    assert (trigger_price(flat), liquidation_price_text(flat)) == (NO_TRIGGER, None)
+    assert (trigger(flat), liquidation_price(flat)) == (NO_TRIGGER, None)
     covered = position_of(SPECS["one tier"], 1, 2, 50, 50)
-    assert (trigger_price(covered), liquidation_price_text(covered)) == (NO_TRIGGER, None)
+    assert (trigger(covered), liquidation_price(covered)) == (NO_TRIGGER, None)
 
 
 class Watched:
@@ -236,7 +238,7 @@ def test_in_the_engine_a_mark_liquidates_whom_a_scan_of_all_positions_finds(seed
             stage.send("order.cancel_all", shard="usdt", account=name)
         price = max(100, price + rng.randrange(-300, 301))
         before, market.mark = market.mark, price * 10
-        due = {position.account.name for position in market.positions.values() if is_liquidatable(position)}
+        due = {position.account.name for position in market.positions.values() if is_due(position)}
         market.mark = before
         events = stage.mark(str(price))
         assert {event.account for event in of_type(events, LiquidationStarted)} == due
