@@ -32,6 +32,7 @@ check: $(INSTALLED) ## lint, formatting, types, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m schemas.documents --check
+	$(BIN)/python -m tests.venues --check
 
 schemas: $(INSTALLED) ## write schemas/json from the message types
 	$(BIN)/python -m schemas.documents

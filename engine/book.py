@@ -4,6 +4,9 @@ Each side keeps its price levels in a dictionary, their prices in a heap, and th
 order is found in O(1). A level is a FIFO of orders linked to each other, so an order leaves in O(1). A new price
 costs a push; a price is popped only when the market has moved over it. (A sorted list of prices shifts half of
 itself for every level that comes or goes behind the best: at 20,000 levels that halves the speed of the book.)
+
+An iceberg order shows a part of itself. Only what shows has a place in time: when it is used up, the next part shows
+and queues behind all others at the price.
 """
 
 from collections.abc import Iterator
@@ -25,7 +28,13 @@ class Order:
     """An order at rest. `sign` is +1 for a buy and −1 for a sell.
 
     `cost` is the margin set aside for it, in units; `expire_at` the event time at which it leaves, 0 if it has none.
+    `lots` is all that remains, of which `hidden` do not show yet. Only an iceberg hides any: `display`, the most that
+    it shows at a time, is 0 for any other.
     """
+
+    # Of the class, not of each order: a plain one is made as fast as if there were no icebergs.
+    display: int = 0
+    hidden: int = 0
 
     __slots__ = (
         "ahead",
@@ -84,7 +93,33 @@ class Order:
             self.post_only,
             self.stp,
             self.expire_at,
+            self.display,
+            self.hidden,
         )
+
+
+class IcebergOrder(Order):
+    """An order at rest that shows at most `display` lots at a time."""
+
+    __slots__ = ("display", "hidden")
+
+    def __init__(
+        self,
+        position: "Position",
+        order_id: str,
+        sign: int,
+        price: int,
+        lots: int,
+        cost: int,
+        reduce_only: bool,  # noqa: FBT001 -- as for any order
+        post_only: bool,  # noqa: FBT001 -- as above
+        stp: SelfTradePrevention,
+        expire_at: int,
+        display: int,
+    ) -> None:
+        super().__init__(position, order_id, sign, price, lots, cost, reduce_only, post_only, stp, expire_at)
+        self.display = display
+        self.hidden = max(0, lots - display)
 
 
 class Level:
@@ -103,6 +138,21 @@ class Level:
         while order is not None:
             yield order
             order = order.behind
+
+    def show_next_part(self) -> None:
+        """The first order has nothing left that shows: show its next part, behind all others."""
+        order, last = self.first, self.last
+        assert isinstance(order, IcebergOrder)
+        assert last is not None
+        order.hidden = max(0, order.lots - order.display)
+        second = order.behind
+        if second is None:
+            return
+        second.ahead = None
+        self.first = second
+        last.behind = self.last = order
+        order.ahead = last
+        order.behind = None
 
 
 class BookSide:
@@ -243,6 +293,11 @@ class Book:
                     assert order.price == level.price, "an order rests at its price"
                     assert order.sign == side.sign, "an order rests on its side"
                     assert order.lots > 0, "an order at rest has a quantity"
+                    assert 0 <= order.hidden < order.lots, "an order shows at least one lot of what remains"
+                    if order.display:
+                        assert order.lots - order.hidden <= order.display, "an iceberg shows at most one part"
+                    else:
+                        assert not order.hidden, "only icebergs hide something"
                     ahead = order
                 assert level.last is ahead, "last is the end of the queue"
         bid, ask = self.bids.best, self.asks.best

@@ -93,8 +93,9 @@ def order_cost(position: Position, sign: int, price: int, lots: int) -> int:
     spec = market.spec
     value = spec.value(price, lots)
     cost = divide_up(value * RATE, position.leverage) + divide_up(value * spec.dearer_fee, RATE)
-    loss = (value - spec.value(market.mark, lots)) * sign * spec.direction
-    return cost + loss if loss > 0 else cost
+    if (price - market.mark) * sign > 0:
+        cost += (value - spec.value(market.mark, lots)) * sign * spec.direction
+    return cost
 
 
 def worst_notional(position: Position, buy_lots: int, sell_lots: int) -> int:

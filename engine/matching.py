@@ -3,11 +3,15 @@
 Trades print at the maker's price. There are three kinds of takers: an account's order, whose margin is checked
 at every fill; a liquidation order and a fund that unwinds its inventory, which are not margined here (their
 limit price bounds what they can lose) and are settled by their callers from the totals.
+
+Of an iceberg order the taker meets what shows. Each part is a meeting of its own, as a small order would be: one trade,
+one check of margin, one of the meetings that a command may have.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from engine.book import BookSide, Order
+from engine.book import BookSide, Level, Order
 from engine.fills import Fill, Trial, book_fill, plan_fill
 from engine.fixed import RATE, share_down
 from engine.market import Market
@@ -41,7 +45,8 @@ class Taken(NamedTuple):
 def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int | None, lots: int) -> Taken:
     """Trade up to `lots` against the book, at `limit` or better (None: at any price).
 
-    Meets at most `limits.max_fills_per_order` resting orders, so that the events of one command are bounded.
+    Meets at most `limits.max_fills_per_order` resting orders or parts of them, so that the events of one command are
+    bounded.
     """
     side = market.book.asks if sign > 0 else market.book.bids
     limit_key = None if limit is None else limit * sign
@@ -60,7 +65,7 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
             if taker.stp != "cancel_maker":
                 return Taken(taken_lots, taken_value, "self_trade")
             continue
-        fill_lots = min(lots - taken_lots, maker.lots)
+        fill_lots = min(lots - taken_lots, maker.lots - maker.hidden)
         taker_fill: Fill | None = None
         if taker.position is None:
             value = market.spec.contract.forced_value(level.price, fill_lots, -sign)
@@ -76,7 +81,7 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
         taken_lots += fill_lots
         taken_value += value
         _print_trade(state, market, taker, maker, sign, fill_lots, maker_fill.fee, taker_fill.fee if taker_fill else 0)
-        _reduce_maker(state, side, maker, fill_lots)
+        _reduce_maker(state, side, level, maker, fill_lots)
         if taker_fill is not None and taker.position is not None:
             book_fill(state, taker.position, sign, taker_fill)
         book_fill(state, maker.position, -sign, maker_fill)
@@ -99,7 +104,8 @@ def can_fill_whole(
     """Whether `take` would trade all of `lots`: the same walk on copies of what it would change.
 
     Only for fill-or-kill, which must not change anything when it fails. A maker whose margin fails or who would
-    be cancelled for self-trade is passed over, as `take` would; orders of one maker are judged one after another.
+    be cancelled for self-trade is passed over, as `take` would; orders of one maker are judged one after another. A
+    reduce-only order whose position is used up is cancelled before `take` comes to it, so it is no meeting.
     """
     side = market.book.asks if sign > 0 else market.book.bids
     spec = market.spec
@@ -111,7 +117,15 @@ def can_fill_whole(
     for level in side:
         if limit_key is not None and level.key > limit_key:
             return False
-        for maker in level:
+        again: list[tuple[Order, int]] = []
+        for maker, remaining, shown in _queue(level, again):
+            making = trials.get(maker.position)
+            if making is None:
+                trials[maker.position] = making = Trial(maker.position)
+            if maker.reduce_only:
+                remaining = min(remaining, making.parcel.lots) if making.sign == sign else 0
+                if not remaining:
+                    continue
             if not meetings_left:
                 return False
             meetings_left -= 1
@@ -119,15 +133,7 @@ def can_fill_whole(
                 if stp != "cancel_maker":
                     return False
                 continue
-            making = trials.get(maker.position)
-            if making is None:
-                trials[maker.position] = making = Trial(maker.position)
-            available = maker.lots
-            if maker.reduce_only:
-                available = min(available, making.parcel.lots) if making.sign == sign else 0
-            fill_lots = min(lots - filled, available)
-            if not fill_lots:
-                continue
+            fill_lots = min(lots - filled, remaining, shown)
             value = spec.value(level.price, fill_lots)
             taker_fill = plan_fill(taking, sign, fill_lots, value, spec.taker_fee)
             if taker_fill is None:
@@ -140,14 +146,29 @@ def can_fill_whole(
             filled += fill_lots
             if filled == lots:
                 return True
+            if fill_lots < remaining:
+                again.append((maker, remaining - fill_lots))
     return False
 
 
-def _reduce_maker(state: ShardState, side: BookSide, maker: Order, lots: int) -> None:
+def _queue(level: Level, again: list[tuple[Order, int]]) -> Iterator[tuple[Order, int, int]]:
+    """The orders of a level as a taker would meet them: each with what remains of it and what of that may show.
+
+    The caller puts an iceberg order into `again` with what remains when a part of it is used up.
+    """
+    for order in level:
+        yield order, order.lots, order.lots - order.hidden
+    for order, remaining in again:  # grows meanwhile
+        yield order, remaining, order.display
+
+
+def _reduce_maker(state: ShardState, side: BookSide, level: Level, maker: Order, lots: int) -> None:
     if lots == maker.lots:
         side.remove(maker)
         close_order_id(state, maker.position, maker.order_id)
     maker.position.shrink_order(maker, lots)
+    if maker.hidden and maker.hidden == maker.lots:
+        level.show_next_part()
 
 
 def _print_trade(

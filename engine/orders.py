@@ -1,15 +1,22 @@
 """The commands about orders: new, cancel, cancel-all, amend. Each checks everything before it changes anything."""
 
 from engine.account import Account
-from engine.book import Order
+from engine.book import IcebergOrder, Order
 from engine.margin import order_cost
 from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
 from engine.pool import unreserved
 from engine.position import Position
 from engine.reject import Refused
-from engine.resting import cancel_everything, cancel_order, cancel_stop, close_order_id, end_stop
-from engine.rules import check_open_orders, check_order, market_limit
+from engine.resting import (
+    cancel_everything,
+    cancel_order,
+    cancel_stop,
+    close_order_id,
+    end_stop,
+    shrink_in_place,
+)
+from engine.rules import check_display, check_open_orders, check_order, market_limit
 from engine.state import ShardState
 from engine.stops import FALLING, RISING, StopOrder
 from engine.timers import expire_at
@@ -72,6 +79,7 @@ def _wait_for_trigger(state: ShardState, position: Position, command: OrderNew, 
     if command.price is not None:
         parse_price(market, command.price)
     lots = parse_lots(market, command.qty)
+    _parse_display(state, market, command, lots)
     trigger = parse_price(market, trigger_price)
     direction = RISING if command.trigger_when == "rises_to" else FALLING
     if command.trigger_by == "mark" and (market.mark - trigger) * direction >= 0:
@@ -93,6 +101,7 @@ def _place(state: ShardState, position: Position, command: OrderNew, activated: 
     sign = 1 if command.side == "buy" else -1
     limit = None if command.price is None else parse_price(market, command.price)
     lots = parse_lots(market, command.qty)
+    display = _parse_display(state, market, command, lots)
     check_order(market, limit, lots)
     if command.reduce_only:
         if position.sign != -sign:
@@ -133,6 +142,7 @@ def _place(state: ShardState, position: Position, command: OrderNew, activated: 
         reduce_only=command.reduce_only,
         post_only=command.post_only,
         expires=command.expire_at or 0,
+        display=display,
     )
 
 
@@ -174,11 +184,13 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         lots = min(lots, position.parcel.lots)
     if price == order.price and lots <= order.lots:
         if lots < order.lots:
-            position.shrink_order(order, order.lots - lots)
+            shrink_in_place(position, order, lots)
             position.refresh_reserve()
         _emit_amended(state, order, price, lots)
         return
     check_order(market, price, lots)
+    if order.display:
+        check_display(market, min(order.display, lots), lots, state.spec.limits.max_iceberg_parts)
     cost = 0
     if not order.reduce_only:
         cost = _check_new_risk(state, position, order.sign, price, lots, instead_of=order)
@@ -205,6 +217,7 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         reduce_only=order.reduce_only,
         post_only=order.post_only,
         expires=order.expire_at,
+        display=order.display,
     )
 
 
@@ -244,12 +257,21 @@ def parse_price(market: Market, text: str) -> int:
     return ticks
 
 
-def parse_lots(market: Market, text: str) -> int:
+def parse_lots(market: Market, text: str, field: str = "qty") -> int:
     """A quantity in lots. Raises Refused off the grid."""
     lots = market.spec.lots.parse(text)
     if lots is None:
-        raise Refused("off_lot", f"qty {text} is not a multiple of the lot {market.spec.lots.text(1)}")
+        raise Refused("off_lot", f"{field} {text} is not a multiple of the lot {market.spec.lots.text(1)}")
     return lots
+
+
+def _parse_display(state: ShardState, market: Market, command: OrderNew, lots: int) -> int:
+    """How many lots of an order of so many show at a time; 0 if all do. Raises Refused."""
+    if command.display_qty is None:
+        return 0
+    display = parse_lots(market, command.display_qty, "display_qty")
+    check_display(market, display, lots, state.spec.limits.max_iceberg_parts)
+    return display
 
 
 def _find_open(state: ShardState, market_name: str, account_name: str, order_id: str) -> Order | StopOrder:
@@ -322,6 +344,7 @@ def _match_and_rest(
     reduce_only: bool,
     post_only: bool,
     expires: int,
+    display: int,
 ) -> None:
     market = position.market
     left = lots
@@ -341,7 +364,8 @@ def _match_and_rest(
     elif not market.book.has_room(sign, limit, state.spec.limits.max_price_levels):
         _end(state, position, order_id, left, "book_full")
     else:
-        order = Order(position, order_id, sign, limit, left, cost, reduce_only, post_only, stp, expires)
+        terms = (position, order_id, sign, limit, left, cost, reduce_only, post_only, stp, expires)
+        order = IcebergOrder(*terms, display) if display else Order(*terms)
         market.book.side(sign).add(order)
         position.add_order(order)
         position.refresh_reserve()

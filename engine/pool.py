@@ -71,7 +71,8 @@ def losses(account: Account) -> int:
 
 def unreserved(account: Account) -> int:
     """W + losses − what is held back, in units; negative when the account no longer carries what it has open."""
-    return account.wallet.balance + losses(account) - account.reserved
+    balance = account.wallet.balance - account.reserved
+    return balance + losses(account) if account.pool.positions else balance
 
 
 def free_balance(account: Account) -> int:

@@ -10,6 +10,8 @@ Code = Literal[
     "amount_too_large",
     "bad_leverage",
     "book_full",
+    "display_too_large",
+    "display_too_small",
     "duplicate_order_id",
     "expired",
     "in_liquidation",

@@ -1,7 +1,7 @@
 """Open orders leaving the book other than by trading."""
 
 from engine.account import Account
-from engine.book import Order
+from engine.book import IcebergOrder, Order
 from engine.pool import unreserved
 from engine.position import Position
 from engine.state import ShardState
@@ -69,6 +69,14 @@ def close_order_id(state: ShardState, position: Position, order_id: str) -> None
     state.closed_orders.note((position.market.spec.name, position.account.name, order_id), state.outbox.event_time, "")
 
 
+def shrink_in_place(position: Position, order: Order, lots: int) -> None:
+    """Leave `lots` of an open order, at its place in the queue. Of an iceberg the hidden part goes first."""
+    cut = order.lots - lots
+    position.shrink_order(order, cut)
+    if isinstance(order, IcebergOrder):
+        order.hidden = max(0, order.hidden - cut)
+
+
 def fit_reduce_only(state: ShardState, position: Position) -> None:
     """Shrink or cancel reduce-only orders that would do more than close the position."""
     for order in list(position.orders.values()):
@@ -77,7 +85,7 @@ def fit_reduce_only(state: ShardState, position: Position) -> None:
         if order.sign != -position.sign:
             cancel_order(state, order, "reduce_only")
         elif order.lots > position.parcel.lots:
-            position.shrink_order(order, order.lots - position.parcel.lots)
+            shrink_in_place(position, order, position.parcel.lots)
             spec = position.market.spec
             state.emit(
                 OrderAmended(

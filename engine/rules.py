@@ -12,19 +12,34 @@ from engine.reject import Refused
 def check_order(market: Market, price: int | None, lots: int) -> None:
     """Refuse an order that is too large, or whose limit price (None: a market order) is off the band."""
     spec = market.spec
-    at_mark = spec.value(market.mark, lots)
-    value = at_mark if price is None else spec.value(price, lots)
-    if value >= AMOUNT_LIMIT or at_mark >= AMOUNT_LIMIT:
+    mark = market.mark
+    limit = mark if price is None else price
+    if spec.value(limit if (limit - mark) * spec.direction > 0 else mark, lots) >= AMOUNT_LIMIT:
         raise Refused("amount_too_large", "the order's value is 2^63 units or more")
     if lots > spec.max_order_lots:
         raise Refused("order_too_large", f"the largest order is {spec.lots.text(spec.max_order_lots)}")
-    if value > spec.max_order_value:
+    if spec.max_order_value is not None and spec.value(limit, lots) > spec.max_order_value:
         raise Refused("order_too_large", f"the largest order is worth {spec.asset.text(spec.max_order_value)}")
     if price is not None and spec.price_band is not None:
         lowest, highest = band_edge(market, -1), band_edge(market, 1)
         if not lowest <= price <= highest:
             text = spec.ticks.text
             raise Refused("price_band", f"price {text(price)} lies outside {text(lowest)} to {text(highest)}")
+
+
+def check_display(market: Market, display: int, lots: int, parts_max: int) -> None:
+    """Refuse an iceberg order that shows more than it has, or that would come in too many parts.
+
+    Each part is a meeting of its own, and a liquidation order that meets its last one leaves a residual: without a
+    bound, one order that shows a lot at a time could hold it up.
+    """
+    text = market.spec.lots.text
+    if display > lots:
+        raise Refused("display_too_large", f"display_qty {text(display)} is more than qty {text(lots)}")
+    if display * parts_max < lots:
+        raise Refused(
+            "display_too_small", f"display_qty {text(display)} shows qty {text(lots)} in over {parts_max} parts"
+        )
 
 
 def check_open_orders(position: Position, orders_max: int) -> None:

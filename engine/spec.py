@@ -34,11 +34,16 @@ class AssetSpec:
 
     def text(self, units: int) -> str:
         """An amount in canonical form."""
-        if units >= self._one and self.decimals:
-            # What nearly all amounts are, without the detour over `decimal_text`.
+        if not units:
+            return self._zero
+        # What nearly all amounts are, without the detour over `decimal_text`.
+        decimals = self.decimals
+        if units > 0 and decimals:
             digits = str(units)
-            return digits[: -self.decimals] + "." + digits[-self.decimals :]
-        return decimal_text(units, self.decimals) if units else self._zero
+            if units >= self._one:
+                return digits[:-decimals] + "." + digits[-decimals:]
+            return "0." + digits.rjust(decimals, "0")
+        return decimal_text(units, decimals)
 
     def parse(self, text: str) -> int | None:
         """An amount in units, or None when it is finer than one unit."""
@@ -53,6 +58,7 @@ class LimitsSpec(NamedTuple):
     max_open_orders: int
     max_price_levels: int
     max_fills_per_order: int
+    max_iceberg_parts: int
     reconciliations_per_command: int
     timers_per_command: int
     stops_per_command: int
@@ -150,7 +156,7 @@ class MarketSpec:
             if not lots:
                 raise ConfigError(f"{where}.max_order_qty: expected a multiple of the lot above zero")
             self.max_order_lots = lots
-        self.max_order_value = AMOUNT_LIMIT
+        self.max_order_value: int | None = None
         if config.max_order_notional is not None:
             self.max_order_value = _amount(f"{where}.max_order_notional", config.max_order_notional, self.asset)
             if not self.max_order_value:
@@ -207,6 +213,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.max_open_orders,
         config.limits.max_price_levels,
         config.limits.max_fills_per_order,
+        config.limits.max_iceberg_parts,
         config.limits.reconciliations_per_command,
         config.limits.timers_per_command,
         config.limits.stops_per_command,

@@ -118,18 +118,20 @@ class ShardState:
         position.market.positions[position.account.name] = position
 
     def touch(self, position: Position) -> None:
-        """Have the position and its wallet published at the end of the command."""
+        """Have the position and its wallet, which may carry cross positions, published at the end of the command."""
         if not position.touched:
             position.touched = True
             self._touched_positions.append(position)
-        self._note_wallet(position.account)
+        if position.account.pool.positions:
+            self.make_pool_stale(position.account.pool)
 
     def touch_account(self, account: Account) -> None:
         """Have the wallet published at the end of the command, unless a position carries it."""
         if not account.touched:
             account.touched = True
             self._touched_accounts.append(account)
-        self._note_wallet(account)
+        if account.pool.positions:
+            self.make_pool_stale(account.pool)
 
     def make_stale(self, position: Position) -> None:
         """Have the position's liquidation trigger computed anew at the next mark."""
@@ -142,11 +144,6 @@ class ShardState:
         if not pool.stale:
             pool.stale = True
             self.stale_pools.append(pool)
-
-    def _note_wallet(self, account: Account) -> None:
-        """Whatever is published has changed a wallet, and that is what carries cross positions."""
-        if account.pool.positions:
-            self.make_pool_stale(account.pool)
 
     def realise(self, position: Position, amount: int) -> None:
         """Count PnL as realised by this command and in this reconciliation period."""

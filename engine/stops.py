@@ -53,6 +53,7 @@ class StopOrder:
             command.post_only,
             command.reduce_only,
             command.stp,
+            command.display_qty,
         )
 
 

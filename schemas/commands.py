@@ -61,6 +61,9 @@ class OrderNew(Command, tag="order.new", frozen=True):
     )
     trigger_when: Annotated[TriggerWhen | None, Meta(description="with trigger_price: from which side")] = None
     trigger_by: TriggerSource = "mark"
+    display_qty: Annotated[
+        PositiveDecimal | None, Meta(description="an iceberg order, which rests, shows so much at a time")
+    ] = None
 
     def __post_init__(self) -> None:
         check_order_ids(self.market, self.account, self.order_id)
@@ -69,6 +72,12 @@ class OrderNew(Command, tag="order.new", frozen=True):
             check_positive("trigger_price", self.trigger_price)
         if (self.trigger_price is None) != (self.trigger_when is None):
             raise ValueError("trigger_when: expected with trigger_price and only then")
+        if self.display_qty is not None:
+            check_positive("display_qty", self.display_qty)
+            if self.kind == "market":
+                raise ValueError(f"display_qty: expected none, as kind is market; got {self.display_qty!r}")
+            if self.tif not in ("gtc", "gtt"):
+                raise ValueError(f"tif: expected gtc or gtt with display_qty, got {self.tif!r}")
         if self.kind == "limit":
             if self.price is None:
                 raise ValueError("price: expected a decimal string, as kind is limit; it is missing")

@@ -54,6 +54,7 @@ class LimitsConfig(_Table, frozen=True):
     max_open_orders: Count = 10_000
     max_price_levels: Count = 100_000
     max_fills_per_order: Count = 1_000
+    max_iceberg_parts: Count = 100
     reconciliations_per_command: Count = 400
     timers_per_command: Count = 1_000
     stops_per_command: Count = 200

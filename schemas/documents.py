@@ -62,6 +62,10 @@ _CROSS_FIELD_RULES: Final[Mapping[str, Document]] = MappingProxyType(
                     "then": {"required": ["trigger_when"], "properties": {"trigger_when": _GIVEN}},
                     "else": {"properties": {"trigger_when": _ABSENT_OR_NULL}},
                 },
+                {
+                    "if": {"required": ["display_qty"], "properties": {"display_qty": _GIVEN}},
+                    "then": {"properties": {"kind": {"const": "limit"}, "tif": {"enum": ["gtc", "gtt"]}}},
+                },
             ]
         },
         "order.amend": {

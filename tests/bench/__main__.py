@@ -44,11 +44,12 @@ def benchmarks() -> list[Benchmark]:
         Benchmark("core: bytes in to bytes out", "commands/s", len(commands), lambda: core.run(shards.pop(), commands))
     )
     marks = ticks.idle_marks(10_000)
-    for positions in (1_000, 1_000_000):
-        shard = ticks.populated_shard(positions)
-        assert ticks.run(shard, marks) == 0, "an idle mark publishes nothing"
-        name = f"idle mark, {positions:,} isolated positions"
-        prepared.append(Benchmark(name, "µs", len(marks), partial(ticks.run, shard, marks)))
+    for mode, populate in (("isolated", ticks.isolated_shard), ("cross", ticks.cross_shard)):
+        for positions in (1_000, 1_000_000):
+            shard = populate(positions)
+            assert ticks.run(shard, marks) == 0, "an idle mark publishes nothing"
+            name = f"idle mark, {positions:,} {mode} positions"
+            prepared.append(Benchmark(name, "µs", len(marks), partial(ticks.run, shard, marks)))
     return prepared
 
 

@@ -17,6 +17,7 @@ class History:
 
     def __init__(self, seed: int, market: str = "BTC-USDT") -> None:
         self._rng = random.Random(seed)
+        self._parts = random.Random(seed)  # apart, so that what shows of an order changes no other command
         self._market = market
         self._now = 1_700_000_000 * SECOND
         self._price = 10_000  # in ticks of 0.1
@@ -123,6 +124,8 @@ class History:
                 command["tif"] = self._rng.choice(["gtc", "gtc", "gtc", "gtt", "ioc", "fok"])
                 if command["tif"] == "gtt":
                     command["expire_at"] = self._now + self._rng.randrange(1, 90) * SECOND
+            if command.get("tif") not in ("ioc", "fok") and self._parts.random() < 0.3:
+                command["display_qty"] = self._shown(command["qty"])
         if self._rng.random() < 0.12:
             away = self._rng.randrange(1, 150)
             rises = self._rng.random() < 0.5
@@ -159,6 +162,12 @@ class History:
                 "transfer_id": self._id("d"),
             }
         )
+
+    def _shown(self, qty: str) -> str:
+        """A part of a quantity, down to a lot, or now and then more than all of it."""
+        lots = int(qty.replace(".", ""))
+        part = max(1, lots // self._parts.choice([1, 2, 3, 10]))
+        return f"{part * self._parts.choice([1] * 15 + [2]) / 1000:.3f}"
 
     def _known_order(self) -> tuple[str, str]:
         if not self._orders:

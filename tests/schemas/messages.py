@@ -25,13 +25,14 @@ _WITHOUT_TIME: dict[str, st.SearchStrategy[Any]] = {
     "tif": st.sampled_from(["gtc", "ioc", "fok"]),
     "expire_at": st.none(),
 }
+_SHOWN_WHOLE: dict[str, st.SearchStrategy[Any]] = {"display_qty": st.none()}
 
 # The fields that go together, as alternatives; `fund.transfer` takes two funds that cannot be the same.
 _RULES: dict[str, list[dict[str, st.SearchStrategy[Any]]]] = {
     "order.new": [
         rule | trigger
         for rule in (
-            {"kind": st.just("limit"), "price": _POSITIVE, "post_only": st.just(False)} | _WITHOUT_TIME,
+            {"kind": st.just("limit"), "price": _POSITIVE, "post_only": st.just(False)} | _WITHOUT_TIME | _SHOWN_WHOLE,
             {"kind": st.just("limit"), "price": _POSITIVE, "tif": st.just("gtc"), "expire_at": st.none()},
             {
                 "kind": st.just("limit"),
@@ -39,7 +40,7 @@ _RULES: dict[str, list[dict[str, st.SearchStrategy[Any]]]] = {
                 "tif": st.just("gtt"),
                 "expire_at": st.integers(0, 2**63 - 1),
             },
-            {"kind": st.just("market"), "price": st.none(), "post_only": st.just(False)} | _WITHOUT_TIME,
+            {"kind": st.just("market"), "price": st.none(), "post_only": st.just(False)} | _WITHOUT_TIME | _SHOWN_WHOLE,
         )
         for trigger in (
             _AT_ONCE,

@@ -126,6 +126,18 @@ REFUSED = {
     "post-only that cannot rest": Refused(
         _order(post_only=True, tif="ioc"), "tif", "expected gtc or gtt with post_only"
     ),
+    "iceberg that shows nothing": Refused(_order(display_qty="0"), "display_qty", "above zero"),
+    "number as display_qty": Refused(_order(display_qty=1), "display_qty", "expected `str"),
+    "market iceberg": Refused(
+        without("order.new", "price") | {"kind": "market", "display_qty": "1"}, "display_qty", "as kind is market"
+    ),
+    "iceberg that cannot rest": Refused(
+        _order(display_qty="1", tif="ioc"), "tif", "expected gtc or gtt with display_qty, got 'ioc'"
+    ),
+    "iceberg that fills whole or not": Refused(
+        _order(display_qty="1", tif="fok"), "tif", "expected gtc or gtt with display_qty, got 'fok'"
+    ),
+    "amend of what shows": Refused(changed("order.amend", display_qty="1"), "display_qty", "unknown"),
     "amend of nothing": Refused(without("order.amend", "price", "qty"), "price, qty", "at least one"),
     "amend to nulls": Refused(changed("order.amend", price=None, qty=None), "price, qty", "at least one"),
     "amend to zero": Refused(changed("order.amend", qty="0"), "qty", "above zero"),

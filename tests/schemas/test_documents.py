@@ -125,6 +125,14 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "every kind of character in an id": changed("order.new", order_id="Az09._:-"),
     "first ts": changed("order.new", ts=0),
     "last ts": changed("order.new", ts=(1 << 63) - 1),
+    "iceberg": changed("order.new", display_qty="0.1"),
+    "iceberg without tif": without("order.new", "tif") | {"display_qty": "1"},
+    "iceberg good till time, post-only": changed(
+        "order.new", display_qty="0.1", tif="gtt", expire_at=5, post_only=True, reduce_only=True
+    ),
+    "iceberg that waits": changed("order.new", display_qty="1", trigger_price="5", trigger_when="rises_to"),
+    "iceberg that shows more than it has": changed("order.new", qty="1", display_qty="2"),
+    "market order with display_qty null": without("order.new", "price") | {"kind": "market", "display_qty": None},
     "amend of the price": without("order.amend", "qty"),
     "amend of the quantity": without("order.amend", "price"),
     "amend with a null": changed("order.amend", price=None),
