@@ -85,7 +85,8 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     if opened:
         mark_value = spec.value(market.mark, opened)
         required = divide_up(opened_value * RATE, stake.leverage)
-        is_thin = not is_cross and required * RATE <= mark_value * spec.tiers[-1].maintenance
+        # A new position whose initial margin exceeds the highest maintenance rate is healthy; one that grows may be due.
+        is_thin = not is_cross and (stake.sign == sign or required * RATE <= mark_value * spec.tiers[-1].maintenance)
         open_loss = (opened_value - mark_value) * sign * spec.direction
         if open_loss > 0:
             required += open_loss
