@@ -85,7 +85,7 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     if opened:
         mark_value = spec.value(market.mark, opened)
         required = divide_up(opened_value * RATE, stake.leverage)
-        # A new position whose initial margin exceeds the highest maintenance rate is healthy; one that grows may be due.
+        # A new position is healthy where its initial margin exceeds the highest rate; one that grows may be due.
         is_thin = not is_cross and (stake.sign == sign or required * RATE <= mark_value * spec.tiers[-1].maintenance)
         open_loss = (opened_value - mark_value) * sign * spec.direction
         if open_loss > 0:

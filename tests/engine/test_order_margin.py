@@ -581,7 +581,7 @@ def test_of_orders_beyond_the_position_the_average_cost_is_held_back_and_the_fil
 def test_an_order_of_a_position_that_is_due_is_no_way_out_of_its_liquidation() -> None:
     """Two longs of 1 from 10,000 with 1,000 are bankrupt at 9,000. The mark falls to 8,000 and long1 goes first.
 
-    It meets the bid of long2, which would add 95 of margin and its open loss to an equity of −1,000: the bid is cancelled.
+    It meets the bid of long2, which would add 95 and its open loss to an equity of −1,000: the bid is cancelled.
     """
     stage = open_market()
     for name in ("long1", "long2"):

@@ -44,9 +44,7 @@ def take_off(market: Market, order: Order, lots: int) -> None:
         market.orders.remove(order)
 
 
-def emit_cancelled(
-    shard: Shard, item: Order | Stop, lots: int, reason: CancelReason, code: str | None = None
-) -> None:
+def emit_cancelled(shard: Shard, item: Order | Stop, lots: int, reason: CancelReason, code: str | None = None) -> None:
     """Say that an order is over."""
     close_id(shard, item.account, item.market, item.order_id)
     event = OrderCancelled(

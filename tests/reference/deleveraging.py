@@ -18,7 +18,6 @@ from tests.reference.margin import (
     free_balance,
     is_due,
     maintenance,
-    maintenance_of,
     mark_value,
     pool,
     unrealised,
@@ -41,8 +40,9 @@ def standing_of(shard: Shard, position: Position) -> Standing:
         own = equity(shard, [position])
     else:
         own = allotment(shard, position.account)[position.market]
-    ratio = Fraction(unrealised(shard, position), position.parcel.value)
-    leverage = Fraction(mark_value(shard, position), own)
+    # What rounds to nothing counts as one unit, so that the ratios exist.
+    ratio = Fraction(unrealised(shard, position), max(1, position.parcel.value))
+    leverage = Fraction(max(1, mark_value(shard, position)), max(1, own))
     return Standing(floor((ratio * leverage if ratio > 0 else ratio / leverage) * 2**64), ratio, leverage)
 
 
@@ -61,9 +61,7 @@ def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
     side = residual.side * rules.direction
     at_mark = side * (market.value_at_mark(before) - residual.parcel.value) > 0
     healthy = [p for p in opposing(shard, market, residual) if not is_due(shard, pool(shard, p))]
-    ranked = sorted(
-        ((position, standing_of(shard, position)) for position in healthy), key=lambda pair: -pair[1].score
-    )
+    ranked = sorted(((position, standing_of(shard, position)) for position in healthy), key=lambda pair: -pair[1].score)
     profits: list[int] = []
     losing: list[tuple[int, Position, Standing]] = []
     for rank, (position, standing) in enumerate(ranked, 1):
@@ -162,7 +160,7 @@ def close_counterparty(
     rank: int,
     standing: Standing,
 ) -> None:
-    """Close lots of a counterparty; where the PnL is worse than their share of the margin, the margin that stays pays."""
+    """Close lots of a counterparty; where the PnL is worse than their margin share, the margin that stays pays."""
     held, carried = position.sign, position.parcel.share(lots)
     realised = exposure(shard, position) * (value - carried)
     clearing, wallet = shard.purse("clearing", market.name), shard.purse("wallet", position.account)

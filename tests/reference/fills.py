@@ -38,9 +38,7 @@ class Fill:
         return self.released + self.realised - self.required - self.fee
 
 
-def plan_fill(
-    shard: Shard, position: Position, sign: int, lots: int, value: int, fee_rate: Fraction
-) -> Fill | None:
+def plan_fill(shard: Shard, position: Position, sign: int, lots: int, value: int, fee_rate: Fraction) -> Fill | None:
     """The effect of a trade, or None where margin forbids it."""
     market = shard.market_of(position)
     closed = min(lots, position.parcel.lots) if position.sign == -sign else 0

@@ -5,13 +5,17 @@ engine and model must say the same.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from tests.reference.worlds import MarketSketch, World, text
+from tests.reference.worlds import RICH, MarketSketch, World, text
 
 SECOND = 1_000_000
+SMALL = (1, 7, 50, 333, 1000)
+LARGE = (50, 333, 1000, 4000, 12_000, 30_000)
+"""What orders are worth, in the scale of the shard; deposits are of 3 to 2,500."""
+
 Fields = dict[str, Any]
 
 
@@ -26,12 +30,17 @@ class History:
         self._ids = 0
         self._orders: list[tuple[str, str, str]] = []
         self._transfers: list[Fields] = []
-        self._calm = rng.choice([0.5, 1, 1, 3])
+        self._coming: list[Fields] = []
+        self._trend = 0
+        self._steps = rng.choice([[2000, 200, 50, 20, 7], [200, 50, 20, 7, 3], [50, 7, 3, 2]])
         kinds: list[tuple[Callable[[], Fields], float]] = [
-            (self._order, 50),
-            (self._cancel, 8),
-            (self._amend, 6),
-            (self._mark, 16),
+            (self._order, 40),
+            (self._pair, 10),
+            (self._depth, 5 if RICH in world.accounts else 0),
+            (self._crash, 2),
+            (self._cancel, 6),
+            (self._amend, 5),
+            (self._mark, 18),
             (self._leverage, 3),
             (self._deposit, 4),
             (self._withdraw, 2),
@@ -45,7 +54,8 @@ class History:
             (self._nonsense, 0.7),
         ]
         self._makers = [maker for maker, _ in kinds]
-        self._weights = [weight for _, weight in kinds]
+        # What is rare in one history is common in another.
+        self._weights = [weight * rng.choice([0.1, 0.3, 1, 1, 3]) for _, weight in kinds]
 
     def __iter__(self) -> Iterator[Fields]:
         for market in self._world.markets:
@@ -55,15 +65,19 @@ class History:
             for shard in self._world.shards:
                 yield self._stamp(self._deposit_to(shard, account))
         while True:
+            while self._coming:
+                yield self._stamp(self._coming.pop(0))
             (make,) = self._rng.choices(self._makers, self._weights)
             yield self._stamp(make())
 
     def _mark(self) -> Fields:
-        """A walk with jumps; also far away at times, to come back later."""
+        """A walk with jumps and trends, back where it began when it is too far away."""
         market = self._market()
-        step = self._rng.choice([Fraction(1, 2000), Fraction(1, 200), Fraction(1, 50), Fraction(1, 20), Fraction(1, 7)])
-        most = max(1, int(step * self._prices[market.name] / self._calm))
-        price = max(2, self._prices[market.name] + self._rng.randrange(-most, most + 1))
+        most = max(1, self._prices[market.name] // self._rng.choice(self._steps))
+        if self._rng.random() < 0.1:
+            self._trend = self._rng.choice([-1, 0, 0, 1])
+        move = self._rng.randrange(-most, most + 1)
+        price = max(2, self._prices[market.name] + (abs(move) * self._trend or move))
         if not market.price // 6 < price < market.price * 6:
             price = market.price
         self._prices[market.name] = price
@@ -104,6 +118,91 @@ class History:
         self._orders.append((market.name, account, command["order_id"]))
         return command
 
+    def _pair(self) -> Fields:
+        """Two accounts trade with each other near the mark, at times more than they should: a position each."""
+        market, sides = self._market(), self._rng.sample(["buy", "sell"], 2)
+        price, qty = self._price_near(market, [300, 1000, 1000, 5000, 10**9]), self._qty(market, LARGE)
+        orders = [
+            {
+                "type": "order.new",
+                "market": market.name,
+                "account": account,
+                "order_id": self._id("p"),
+                "side": side,
+                "kind": "limit",
+                "price": price,
+                "qty": qty,
+            }
+            for account, side in zip(self._rng.sample(self._world.accounts, 2), sides, strict=True)
+        ]
+        self._orders.extend((market.name, str(order["account"]), str(order["order_id"])) for order in orders)
+        self._coming.append(orders[1])
+        return orders[0]
+
+    def _crash(self) -> Fields:
+        """Money for some accounts, as large positions as it carries, and a mark that several of them do not survive.
+
+        At times the winners then pass their positions on, and the mark goes further: what the fund took over cannot be
+        placed at its bankruptcy price any more.
+        """
+        rng, market = self._rng, self._market()
+        weak = rng.sample(self._world.accounts, rng.randrange(1, len(self._world.accounts)))
+        strong = [account for account in self._world.accounts if account not in weak]
+        falls = rng.choice([-1, 1])
+        leverage, amount = rng.choice([2, 5, 10, 20, 50]), rng.choice([20, 100, 600])
+        qty = self._qty(market, [max(1, amount * leverage * 2 // 5)])
+        weak_side, strong_side = ("buy", "sell") if falls > 0 else ("sell", "buy")
+        for account in weak:
+            deposit = {"type": "account.deposit", "shard": market.shard, "account": account}
+            self._coming.append(self._transfer(deposit | {"amount": self._amount(market.shard, amount)}))
+            switch = {"type": "account.leverage", "market": market.name, "account": account}
+            self._coming.append(switch | {"leverage": str(leverage)})
+            self._coming.append(self._limit(market, rng.choice(strong), strong_side, qty))
+            self._coming.append(self._limit(market, account, weak_side, qty))
+        if RICH in self._world.accounts and rng.random() < 0.7:
+            away = -falls * (self._prices[market.name] // leverage // rng.choice([2, 4, 40]))
+            price = self._price(market, self._prices[market.name] + away)
+            self._coming.append(self._limit(market, RICH, weak_side, self._qty(market, [20_000])) | {"price": price})
+        jump = max(1, self._prices[market.name] * rng.choice([1, 2, 4]) // leverage // 2)
+        self._move(market, -falls * jump)
+        self._coming.extend(self._order() | {"account": account} for account in weak[:3])
+        self._coming.append(self._withdraw() | {"account": weak[-1], "shard": market.shard})
+        if rng.random() < 0.6:
+            for account in strong:
+                self._coming.append(self._limit(market, rng.choice(self._world.accounts), strong_side, qty))
+                self._coming.append(self._limit(market, account, weak_side, qty))
+            for _ in range(rng.randrange(1, 4)):
+                self._move(market, -falls * max(1, jump // rng.choice([1, 2, 10])))
+        return self._switch()
+
+    def _limit(self, market: MarketSketch, account: str, side: str, qty: str) -> Fields:
+        """A plain limit order at the price of the moment."""
+        return {
+            "type": "order.new",
+            "market": market.name,
+            "account": account,
+            "order_id": self._id("c"),
+            "side": side,
+            "kind": "limit",
+            "price": self._price(market, self._prices[market.name]),
+            "qty": qty,
+        }
+
+    def _move(self, market: MarketSketch, ticks: int) -> None:
+        """A mark that comes next."""
+        self._prices[market.name] = max(2, self._prices[market.name] + ticks)
+        self._coming.append(self._mark_of(market))
+
+    def _depth(self) -> Fields:
+        """The rich account rests a large order far from the mark, which takes what is liquidated later."""
+        market = self._market()
+        command = self._order() | {"market": market.name, "account": RICH, "kind": "limit", "tif": "gtc"}
+        for name in ("expire_at", "trigger_price", "trigger_when", "trigger_by", "post_only"):
+            command.pop(name, None)
+        away = self._prices[market.name] // self._rng.choice([2, 4, 10, 30])
+        price = self._prices[market.name] + (away if command["side"] == "sell" else -away)
+        return command | {"price": self._price(market, price), "qty": self._qty(market, LARGE), "reduce_only": False}
+
     def _cancel(self) -> Fields:
         market, account, order_id = self._known_order()
         return {"type": "order.cancel", "market": market, "account": account, "order_id": order_id}
@@ -132,7 +231,7 @@ class History:
         return self._deposit_to(self._shard(), self._account())
 
     def _deposit_to(self, shard: str, account: str) -> Fields:
-        amount = self._amount(shard, self._rng.choice([3, 50, 400, 2500]))
+        amount = self._amount(shard, 1_000_000 if account == RICH else self._rng.choice([3, 50, 400, 2500]))
         return self._transfer({"type": "account.deposit", "shard": shard, "account": account, "amount": amount})
 
     def _withdraw(self) -> Fields:
@@ -245,16 +344,17 @@ class History:
             return self._market().name, self._account(), "o0"
         return self._rng.choice(self._orders[-40:])
 
-    def _qty(self, market: MarketSketch) -> str:
-        worth = self._world.scale[market.shard] * self._rng.choice([1, 7, 50, 333, 1000, 4000])
+    def _qty(self, market: MarketSketch, worths: Sequence[int] = SMALL) -> str:
+        worth = self._world.scale[market.shard] * self._rng.choice(worths)
         return text(max(1, int(worth / market.lot_value) + self._rng.randrange(2)) * market.lot, 3)
 
     def _price(self, market: MarketSketch, ticks: int) -> str:
         return text(max(1, ticks) * market.tick, 3)
 
-    def _price_near(self, market: MarketSketch) -> str:
+    def _price_near(self, market: MarketSketch, shares: Sequence[int] = (3, 40, 300, 1000, 5000)) -> str:
+        """A price within one of these shares of the mark (1 ÷ 3, 1 ÷ 40, …)."""
         price = self._prices[market.name]
-        away = max(1, price // self._rng.choice([3, 40, 300, 1000, 5000]))
+        away = max(1, price // self._rng.choice(shares))
         return self._price(market, price + self._rng.randrange(-away, away + 1))
 
     def _amount(self, shard: str, about: int) -> str:

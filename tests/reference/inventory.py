@@ -54,17 +54,13 @@ def unwind(shard: Shard, market: Market, residual: Residual) -> None:
     side, lots, band = residual.side, residual.parcel.lots, market.rules.fund.band
     # What the lots must bring (or may cost) for the loss to stay within the budget.
     value = residual.parcel.value - side * market.rules.direction * (residual.budget - residual.loss)
-    limits = [1]
+    by_budget = worst_price(market, side, lots, value)
+    if by_budget is None:
+        return
     if side > 0:
-        limits.append(ceil(market.mark * (1 - band)))
-        if value > 0:
-            limits.append(worst_price(market, side, lots, value))
-        limit = max(limits)
+        limit = max(by_budget, ceil(market.mark * (1 - band)))
     else:
-        limit = floor(market.mark * (1 + band))
-        if value > 0:
-            limit = min(limit, worst_price(market, side, lots, value))
-        limit = max(1, limit)
+        limit = min(by_budget, max(1, floor(market.mark * (1 + band))))
     taker = Taker(f"fund:{residual.fund}", f"unwind:{residual.liquidation_id}", liquidation_id=residual.liquidation_id)
     taken = take(shard, market, taker, -side, limit, lots)
     if taken.lots:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from schemas.claims import LiquidationResidual, LiquidationSettled
 from schemas.events import LiquidationOrdered, LiquidationStarted
 from tests.reference.book import cancel_risk_increasing
-from tests.reference.exact import ceil, floor
+from tests.reference.exact import LIMIT, ceil, floor
 from tests.reference.fills import after_change, close_lots
 from tests.reference.margin import (
     bankruptcy_value,
@@ -20,7 +20,7 @@ from tests.reference.margin import (
     pool,
 )
 from tests.reference.matching import Taken, Taker, take
-from tests.reference.state import SIDES, Market, Parcel, Position, Residual, Shard
+from tests.reference.state import SIDES, Market, Parcel, Position, Residual, Shard, mode_of
 
 
 def queue_due(shard: Shard, market: Market) -> None:
@@ -32,8 +32,9 @@ def queue_due(shard: Shard, market: Market) -> None:
     }
     pools |= {(name, ""): cross_positions(shard, name) for name in shard.accounts}
     due = [key for key, positions in pools.items() if key not in shard.queue and is_due(shard, positions)]
-    for account, _ in due:
-        shard.accounts[account].left_residual = False
+    for name in shard.accounts:
+        if (name, "") not in (*due, *shard.queue):
+            shard.accounts[name].left_residual = False
     shard.queue.extend(sorted(due, key=lambda key: (health(shard, pools[key]), key)))
 
 
@@ -80,8 +81,10 @@ def _liquidate_account(shard: Shard, account: str) -> bool:
         if part is not None:
             reduce(shard, position, part)
             position.reduced_at = shard.marks
-            return True
+            break
         liquidate(shard, position)
+    if not is_due(shard, cross_positions(shard, account)):
+        shard.accounts[account].left_residual = False
     return True
 
 
@@ -117,7 +120,9 @@ def reduce(shard: Shard, position: Position, lots: int) -> None:
         shard.stream.move(shard.purse("clearing", market.name), own, realised, "realised_pnl")
         shard.realise(position, realised)
         above = max(0, side * (taken.value - _share(value, taken.lots, whole)))
-        charge = min(_fee(market, taken), above, shard.stream.balances[own])
+        charge = min(_fee(market, taken), above)
+        if position.mode == "isolated":
+            charge = min(charge, shard.stream.balances[own])
         shard.stream.move(own, shard.transit, charge, "liquidation_fee")
     _claim_settled(shard, market, liquidation_id, taken, charge, 0, to_account=False)
     after_change(shard, position)
@@ -136,15 +141,15 @@ def liquidate(shard: Shard, position: Position) -> None:
     shard.realise(position, realised)
     position.sign, position.parcel = 0, Parcel()
     account = shard.accounts[position.account]
-    account.left_residual |= left > 0
-    gained = side * (taken.value - share)
-    balance = shard.stream.balances[own]
-    charge = min(_fee(market, taken), gained)
-    shard.stream.move(own, shard.transit, charge, "liquidation_fee")
+    if position.mode == "cross":
+        account.left_residual |= left > 0
     is_last = position.mode == "isolated" or not cross_positions(shard, position.account)
+    balance = shard.stream.balances[own]
+    charge = min(_fee(market, taken), balance if is_last else side * (taken.value - share))
+    shard.stream.move(own, shard.transit, charge, "liquidation_fee")
     surplus = balance - charge if is_last else 0
     left_residual = left > 0 if position.mode == "isolated" else account.left_residual
-    to_account = market.rules.surplus_to_account and not left_residual
+    to_account = is_last and market.rules.surplus_to_account and not left_residual
     shard.stream.move(own, shard.purse("wallet", position.account) if to_account else shard.transit, surplus, "surplus")
     _claim_settled(shard, market, liquidation_id, taken, charge, surplus, to_account=to_account)
     if left:
@@ -181,10 +186,16 @@ def expected_loss(market: Market, residual: Residual) -> int:
     return max(0, side * (residual.parcel.value - market.value_at_mark(residual.parcel.lots)))
 
 
-def worst_price(market: Market, side: int, lots: int, value: int) -> int:
-    """The price in ticks at which lots of that side are closed for `value`, rounded so that no fill is worse."""
+def worst_price(market: Market, side: int, lots: int, value: int) -> int | None:
+    """The price in ticks at which lots of that side are closed for `value`, rounded so that no fill is worse.
+
+    None where no price above zero is good enough. Where all are, the lowest or the highest there is.
+    """
+    gains = side * market.rules.direction > 0
+    if value <= 0:
+        return (1 if side > 0 else LIMIT) if gains else None
     exact = market.rules.exact_price(value, lots)
-    return max(1, ceil(exact) if side > 0 else floor(exact))
+    return max(1, ceil(exact)) if side > 0 else floor(exact) or None
 
 
 def _share(value: int, lots: int, whole: int) -> int:
@@ -217,6 +228,7 @@ def _start(shard: Shard, position: Position, value: int) -> str:
             mark_price=market.rules.ticks_text(market.mark),
             bankruptcy_price=market.rules.price_text(value, position.parcel.lots),
             bankruptcy_value=amount(value),
+            mode=mode_of(position),
             equity=amount(equity(shard, positions)),
             maintenance_margin=amount(maintenance_of(shard, positions)),
         )
@@ -228,6 +240,8 @@ def _send(shard: Shard, position: Position, liquidation_id: str, lots: int, valu
     """The liquidation order, at a price no worse than bankruptcy."""
     market = shard.market_of(position)
     limit = worst_price(market, position.sign, position.parcel.lots, value)
+    if limit is None:
+        return Taken()
     order_id = f"liquidation:{liquidation_id}"
     shard.stream.emit(
         LiquidationOrdered(

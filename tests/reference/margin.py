@@ -7,7 +7,7 @@ an isolated position with its margin, or all cross positions of an account with 
 from fractions import Fraction
 
 from tests.reference.exact import ceil, floor
-from tests.reference.state import Market, Parcel, Position, Shard
+from tests.reference.state import Market, Position, Shard
 
 
 def exposure(shard: Shard, position: Position) -> int:
@@ -78,45 +78,52 @@ def allotment(shard: Shard, account: str) -> dict[str, int]:
     shared = equity(shard, positions)
     lost = [max(0, -unrealised(shard, position)) for position in positions]
     if shared < 0 and -shared <= sum(lost):
-        shares = [-share for share in _odd_units_first(-shared, lost, [loss > 0 for loss in lost], lost)]
+        shares = [-share for share in _by_weight(-shared, lost)]
     else:
         base = [0] * len(positions) if shared >= 0 else [-loss for loss in lost]
         rest = abs(shared) if shared >= 0 else -shared - sum(lost)
         weights = [maintenance(shard, position) for position in positions]
-        if not sum(weights):
-            weights = [mark_value(shard, position) for position in positions]
-        more = _odd_units_first(rest, weights, [True] * len(positions))
+        if not any(weights):
+            weights = [mark_value(shard, position) + 1 for position in positions]
+        more = _by_weight(rest, weights)
         sign = 1 if shared >= 0 else -1
         shares = [part + sign * extra for part, extra in zip(base, more, strict=True)]
     return {position.market: share for position, share in zip(positions, shares, strict=True)}
 
 
-def _odd_units_first(
-    total: int, weights: list[int], may_take: list[bool], most: list[int] | None = None
-) -> list[int]:
-    """Proportional shares rounded down; the odd units one each to the first that may take one."""
+def _by_weight(total: int, weights: list[int]) -> list[int]:
+    """Shares rounded down; the odd units go one each to the first that have a weight."""
     whole = sum(weights)
     shares = [floor(Fraction(total * weight, whole)) if whole else 0 for weight in weights]
-    for i, allowed in enumerate(may_take):
-        if sum(shares) < total and allowed and (most is None or shares[i] < most[i]):
+    for i, weight in enumerate(weights):
+        if weight and sum(shares) < total:
             shares[i] += 1
     return shares
 
 
 def bankruptcy_value(shard: Shard, position: Position) -> int:
-    """Closed at this value, nothing is left of the pool and nothing is owed: BV = MV − exposure × equity allotted."""
-    if position.mode == "isolated":
-        return position.parcel.value - exposure(shard, position) * shard.margin(position)
-    allotted = allotment(shard, position.account)[position.market]
-    return mark_value(shard, position) - exposure(shard, position) * allotted
+    """Closed at this value, a position takes exactly its own equity along: EV − exposure × M, or by its allotment.
+
+    Of a cross position, MV − exposure × allotment; of a linear long, which has a price of one tick at least, no less.
+    """
+    side = exposure(shard, position)
+    if position.mode == "isolated" or not position.sign:
+        return position.parcel.value - side * shard.margin(position)
+    value = mark_value(shard, position) - side * allotment(shard, position.account)[position.market]
+    rules = shard.market_of(position).rules
+    return max(value, rules.value(1, position.parcel.lots)) if side > 0 and rules.direction > 0 else value
 
 
 def liquidation_price_text(shard: Shard, position: Position) -> str | None:
-    """The mark at which M + uPnL = MM, in the tier in which it lies; for print."""
+    """The mark at which E = ΣMM of its pool, the other marks as they are, in the tier in which it lies; for print."""
     if not position.sign:
         return None
     rules = shard.market_of(position).rules
-    side, entry, margin = exposure(shard, position), position.parcel.value, shard.margin(position)
+    side, entry = exposure(shard, position), position.parcel.value
+    # What carries it: all of the pool's equity that the others do not need, less its own unrealised PnL.
+    positions = pool(shard, position)
+    margin = equity(shard, positions) - unrealised(shard, position)
+    margin -= sum(maintenance(shard, other) for other in positions if other is not position)
     lowest = Fraction(0)
     for tier in rules.tiers:
         value = (entry - side * (margin + tier.deduction)) / (1 - side * tier.maintenance)
@@ -139,9 +146,7 @@ def order_cost(shard: Shard, position: Position, sign: int, price: int, lots: in
     market = shard.market_of(position)
     value = market.rules.value(price, lots)
     dearer = max(market.rules.maker_fee, market.rules.taker_fee, Fraction(0))
-    return (
-        initial_margin(value, position.leverage) + ceil(value * dearer) + open_loss(market, sign, value, lots)
-    )
+    return initial_margin(value, position.leverage) + ceil(value * dearer) + open_loss(market, sign, value, lots)
 
 
 def open_sums(shard: Shard, position: Position) -> dict[int, tuple[int, int]]:

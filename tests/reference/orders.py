@@ -44,7 +44,7 @@ def new_order(shard: Shard, command: OrderNew) -> None:
         raise Refused("no_mark")
     shard.closed_ids.refuse_too_old(command.ts, now)
     position = shard.position(command.account, command.market)
-    is_open = any(item.order_id == command.order_id for item in (*shard.orders_of(position), *shard.stops_of(position)))
+    is_open = any(item.order_id == command.order_id for item in _open_items(shard, position))
     if is_open or shard.closed_ids.recall((market.name, command.account, command.order_id), now):
         raise Refused("duplicate_order_id")
     if command.expire_at is not None and command.expire_at <= now:
@@ -238,11 +238,15 @@ def _set_timer(shard: Shard, position: Position, order_id: str, due: int) -> Non
         shard.timers.append((due, position.account, position.market, order_id))
 
 
+def _open_items(shard: Shard, position: Position) -> list[Order | Stop]:
+    return [*shard.orders_of(position), *shard.stops_of(position)]
+
+
 def _find_open(shard: Shard, market_name: str, account: str, order_id: str) -> Order | Stop:
     find_market(shard, market_name)
     find_account(shard, account)
     position = shard.position(account, market_name)
-    for item in (*shard.orders_of(position), *shard.stops_of(position)):
+    for item in _open_items(shard, position):
         if item.order_id == order_id:
             refuse_waiting(shard, account)
             return item
@@ -273,7 +277,7 @@ def _band(market: Market) -> dict[int, int]:
 
 
 def _check_open_orders(shard: Shard, position: Position) -> None:
-    if len(shard.orders_of(position)) + len(shard.stops_of(position)) >= shard.rules.limits.max_open_orders:
+    if len(_open_items(shard, position)) >= shard.rules.limits.max_open_orders:
         raise Refused("too_many_orders")
 
 

@@ -41,7 +41,7 @@ class Asset(_Fixed):
 
     def units(self, text: str) -> Fraction:
         """An amount in units; a fraction of one where it is finer."""
-        return Fraction(text) * 10**self.decimals
+        return Fraction(text) * Fraction(10**self.decimals)
 
     def text(self, units: int) -> str:
         """An amount in canonical form."""
@@ -85,7 +85,7 @@ class MarketRules(_Fixed):
         self.default_mode = mode
         self.tick, self.lot = Fraction(config.tick), Fraction(config.lot)
         self.tick_places, self.lot_places = places_of(self.tick), places_of(self.lot)
-        self.lot_units = self.lot * Fraction(config.multiplier) * 10**asset.decimals
+        self.lot_units = self.lot * Fraction(config.multiplier) * Fraction(10**asset.decimals)
         self.maker_fee, self.taker_fee = Fraction(config.maker_fee), Fraction(config.taker_fee)
         self.fund_fee_share = Fraction(config.fund_fee_share)
         self.liquidation_fee = Fraction(config.liquidation_fee)

@@ -86,13 +86,13 @@ class SettlementModel:
             self._check_minimum(fund)
         return self.stream.finish()
 
-    def apply(self, record: Command | AnyClaim) -> list[Event]:
-        """Apply one input."""
+    def apply(self, record: Command | Event) -> list[Event]:
+        """Apply one command or claim."""
         self.stream.begin(record.ts)
         for fund in self.funds.values():
             self._reconcile(fund)
         if isinstance(record, Claim):
-            self._on_claim(record)
+            self._on_claim(record)  # type: ignore[arg-type]
         elif isinstance(record, FundCommand):
             self._on_command(record)
         else:
@@ -233,9 +233,7 @@ class SettlementModel:
         amount = parse_amount(self.asset, command.amount)
         detail = getattr(command, "to", None), getattr(command, "kind", None)
         contents = (type(command), command.fund, amount, detail)
-        if transfer_id is not None and self.transfers.is_repetition(
-            transfer_id, command.ts, self.stream.now, contents
-        ):
+        if transfer_id is not None and self.transfers.is_repetition(transfer_id, command.ts, self.stream.now, contents):
             self._emit_updated(fund, transfer_id)
             return
         match command:
@@ -310,9 +308,7 @@ class SettlementModel:
             self._credit(fund, self._transit(shard), surplus, "surplus", claim)
             fund.surpluses.append(surplus)
 
-    def _credit(
-        self, fund: Fund, source: str, amount: int, kind: CauseKind, claim: AnyClaim | None = None
-    ) -> None:
+    def _credit(self, fund: Fund, source: str, amount: int, kind: CauseKind, claim: AnyClaim | None = None) -> None:
         if amount:
             self.stream.move(source, self._purse(fund), amount, kind)
             self._publish_credit(fund, amount, kind, claim)
@@ -338,9 +334,7 @@ class SettlementModel:
         market: str = "",
     ) -> None:
         text = self.asset.text
-        event = movement(
-            fund=fund.rules.name, amount=text(amount), balance=text(self._balance(fund)), cause_kind=kind
-        )
+        event = movement(fund=fund.rules.name, amount=text(amount), balance=text(self._balance(fund)), cause_kind=kind)
         market = getattr(claim, "market", market)
         if market:
             event.market = market
@@ -372,9 +366,7 @@ class SettlementModel:
         if is_below and not fund.is_below:
             text = self.asset.text
             self.stream.emit(
-                FundBelowMinimum(
-                    fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum)
-                )
+                FundBelowMinimum(fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum))
             )
         fund.is_below = is_below
 

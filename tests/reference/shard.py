@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from schemas.claims import AdlTriggered, AnyDecision, DecisionRejected, DeficitRepaid, LossCovered, TakeoverApproved
+from schemas.claims import (
+    AdlTriggered,
+    AnyDecision,
+    DecisionRejected,
+    DeficitRepaid,
+    FeeShareAccrued,
+    LossCovered,
+    TakeoverApproved,
+)
 from schemas.commands import (
     AccountCancelAfter,
     AccountDeposit,
@@ -29,8 +37,6 @@ from schemas.events import (
     PositionUpdated,
     PriceRejected,
 )
-from schemas.claims import FeeShareAccrued
-from schemas.fields import MarginMode
 from tests.reference.deleveraging import close_at_mark, conclude, cover, deleverage
 from tests.reference.exact import LIMIT
 from tests.reference.inventory import ask_again, raise_exhausted, unwind, unwind_all
@@ -38,8 +44,8 @@ from tests.reference.liquidation import queue_due, run_queue
 from tests.reference.margin import bankruptcy_value, liquidation_price_text
 from tests.reference.orders import amend, cancel, cancel_all, new_order
 from tests.reference.rules import ShardRules, next_boundary
-from tests.reference.state import SIDES, Market, Position, Residual, Shard, find_market, parse_ticks
-from tests.reference.stream import Refused
+from tests.reference.state import SIDES, Market, Position, Residual, Shard, find_market, mode_of, parse_ticks
+from tests.reference.stream import Refused, Stream
 from tests.reference.transfers import cancel_after, deposit, move_margin, set_leverage, set_margin_mode, withdraw
 from tests.reference.waiting import run_timers, run_triggered, trigger_by_mark
 
@@ -50,8 +56,13 @@ class ShardModel:
     def __init__(self, rules: ShardRules) -> None:
         self.shard = Shard(rules)
 
-    def apply(self, record: Command | AnyDecision) -> list[Event]:
-        """Apply one input."""
+    @property
+    def stream(self) -> Stream:
+        """What it writes."""
+        return self.shard.stream
+
+    def apply(self, record: Command | Event) -> list[Event]:
+        """Apply one command or decision."""
         shard, limits = self.shard, self.shard.rules.limits
         shard.stream.begin(record.ts)
         _begin_periods(shard)
@@ -59,8 +70,7 @@ class ShardModel:
         shard.stops_left = limits.stops_per_command
         run_timers(shard)
         run_queue(shard)
-        if shard.triggered:
-            run_triggered(shard)
+        run_triggered(shard)
         try:
             _HANDLERS[type(record)](shard, record)
         except Refused as refusal:
@@ -196,7 +206,6 @@ def _publish(shard: Shard) -> None:
 
 def _described(shard: Shard, position: Position) -> PositionUpdated:
     rules, parcel, amount = shard.market_of(position).rules, position.parcel, shard.rules.asset.text
-    mode: MarginMode = "cross" if position.mode == "cross" else "isolated"
     leverage = position.leverage
     event = PositionUpdated(
         market=position.market,
@@ -205,7 +214,7 @@ def _described(shard: Shard, position: Position) -> PositionUpdated:
         qty=rules.lots_text(parcel.lots),
         entry_value=amount(parcel.value),
         margin=amount(shard.margin(position)),
-        mode=mode,
+        mode=mode_of(position),
         leverage=leverage_text(leverage.numerator * 10**9 // leverage.denominator),
         realised_pnl=amount(position.realised),
         wallet=amount(shard.wallet(position.account)),
@@ -223,7 +232,7 @@ def leverage_text(billionths: int) -> str:
     return f"{whole}.{rest:09}".rstrip("0").rstrip(".")
 
 
-def _rejected(record: Command | AnyDecision, code: str) -> Event:
+def _rejected(record: Command | Event, code: str) -> Event:
     """The answer to a command that makes no sense now. The reason is for people and not compared."""
     match record:
         case OrderNew() | OrderCancel() | OrderAmend():

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from schemas.claims import Claim
 from schemas.commands import OrderNew
-from schemas.fields import PositionSide
+from schemas.fields import MarginMode, PositionSide
 from tests.reference.exact import floor
 from tests.reference.rules import MarketRules, ShardRules, duration
 from tests.reference.stream import Memory, Refused, Stream
@@ -108,6 +108,11 @@ class Account:
     name: str
     cancel_at: int = 0
     left_residual: bool = False
+
+
+def mode_of(position: Position) -> MarginMode:
+    """The word for how it is margined."""
+    return "cross" if position.mode == "cross" else "isolated"
 
 
 class Market:

@@ -15,13 +15,11 @@ from tests.reference.exact import LIMIT
 from tests.reference.margin import (
     can_part_with,
     cross_positions,
-    equity,
     free_balance,
     initial_margin,
     is_due,
     losses,
     maintenance,
-    maintenance_of,
     open_sums,
     order_cost,
     reserved,
@@ -90,8 +88,10 @@ def _contents(command: AccountDeposit | AccountWithdraw, amount: int) -> object:
 
 
 def _check_free(shard: Shard, account: str, amount: int) -> None:
-    if amount > free_balance(shard, account) or not can_part_with(shard, account, amount):
+    if amount > free_balance(shard, account):
         raise Refused("insufficient_balance")
+    if not can_part_with(shard, account, amount):
+        raise Refused("insufficient_margin")
 
 
 def set_leverage(shard: Shard, command: AccountLeverage) -> None:
@@ -117,7 +117,7 @@ def set_leverage(shard: Shard, command: AccountLeverage) -> None:
         order.cost = order_cost(shard, position, order.sign, order.price, order.lots)
     held = reserved(shard, command.account)
     carried = shard.wallet(command.account) + losses(shard, command.account)
-    if held > carried and (position.mode == "isolated" or held > held_before):
+    if held > max(carried, held_before):
         position.leverage = before[0]
         for order, cost in zip(orders, before[1], strict=True):
             order.cost = cost
@@ -130,16 +130,12 @@ def set_margin_mode(shard: Shard, command: AccountMarginMode) -> None:
     find_market(shard, command.market)
     find_account(shard, command.account)
     refuse_waiting(shard, command.account)
-    if command.mode == "cross" and not CROSS:
-        raise Refused("not_supported")
     position = shard.position(command.account, command.market)
-    if command.mode != position.mode and position.sign:
-        _move_to_mode(shard, position, command.mode)
-    position.mode = command.mode
+    if command.mode != position.mode:
+        if position.sign:
+            _move_to_mode(shard, position, command.mode)
+        position.mode, position.reduced_at = command.mode, 0
     shard.touch(position)
-
-
-CROSS = False
 
 
 def _move_to_mode(shard: Shard, position: Position, mode: str) -> None:

@@ -1,6 +1,6 @@
 """The model of the whole venue: what a machine claims or decides is applied by the other before the next command."""
 
-from schemas.claims import CLAIM_TYPES, DECISION_TYPES, Claim, Decision
+from schemas.claims import CLAIM_TYPES, DECISION_TYPES, Decision
 from schemas.commands import (
     AccountCancelAfter,
     AccountDeposit,
@@ -19,6 +19,8 @@ from schemas.envelope import Event
 from tests.reference.rules import VenueRules
 from tests.reference.settlement import SettlementModel
 from tests.reference.shard import ShardModel
+
+Machine = ShardModel | SettlementModel
 
 
 class VenueModel:
@@ -39,24 +41,29 @@ class VenueModel:
         for settlement in self.settlements.values():
             if command.ts >= settlement.next_boundary:
                 events.extend(settlement.apply(ClockTick(ts=command.ts)))
-        for machine in self._addressed(command):
+        for machine in self.addressed(command):
             events.extend(machine.apply(command))
         for event in events:  # what follows is appended while this goes on
-            if isinstance(event, CLAIM_TYPES):
-                assert isinstance(event, Claim)
-                asset = self.rules.shards[event.stream.removeprefix("engine:")].asset
-                events.extend(self.settlements[asset.name].apply(event))  # type: ignore[arg-type]
-            elif isinstance(event, DECISION_TYPES):
-                assert isinstance(event, Decision)
-                events.extend(self.shards[event.shard].apply(event))  # type: ignore[arg-type]
+            if isinstance(event, (*CLAIM_TYPES, *DECISION_TYPES)):
+                events.extend(self.receiver(event).apply(event))
         return events
 
-    def _addressed(self, command: Command) -> list[ShardModel | SettlementModel]:
+    def machines(self) -> list[Machine]:
+        """All there are, in the order in which a clock tick reaches them."""
+        return [*self.shards.values(), *self.settlements.values()]
+
+    def receiver(self, event: Event) -> Machine:
+        """Who acts on a claim or a decision."""
+        if isinstance(event, Decision):
+            return self.shards[event.shard]
+        return self.settlements[self.rules.shards[event.stream.removeprefix("engine:")].asset.name]
+
+    def addressed(self, command: Command) -> list[Machine]:
         """Where a command goes; what is unknown is answered by the first machine there is."""
         first_shard, first_settlement = next(iter(self.shards.values())), next(iter(self.settlements.values()))
         match command:
             case ClockTick():
-                return [*self.shards.values(), *self.settlements.values()]
+                return self.machines()
             case ConfigSet():
                 return [first_shard]
             case AccountDeposit() | AccountWithdraw() | AccountCancelAfter() | OrderCancelAll():

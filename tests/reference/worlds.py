@@ -5,7 +5,7 @@ units of `scale` at the first price, so that the same histories make sense in ev
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -13,8 +13,11 @@ import msgspec
 
 from schemas.config import VenueConfig
 
-FEATURES: frozenset[str] = frozenset()
+FEATURES = frozenset({"inverse", "cross"})
 """What the engine has beyond isolated margin on linear contracts: `inverse`, `cross`, `iceberg`, `funding`."""
+
+RICH = "rich"
+"""In every second world there is one whose orders are there when others are liquidated."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,11 @@ class MarketSketch:
 
 @dataclass(frozen=True)
 class World:
-    """A venue config and what histories are made from."""
+    """A venue config and what histories are made from.
+
+    `arrivals` is the chance that what is on its way between engine and settlement arrives before the next command;
+    None where both answer at once.
+    """
 
     config: VenueConfig
     settings: dict[str, Any]
@@ -41,7 +48,8 @@ class World:
     scale: dict[str, Fraction]
     decimals: dict[str, int]
     accounts: list[str]
-    features: frozenset[str] = field(default=FEATURES)
+    features: frozenset[str]
+    arrivals: float | None
 
 
 def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
@@ -82,8 +90,9 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
         list(shards),
         {shard: scale[asset] for shard, asset in shards.items()},
         {shard: assets[asset]["decimals"] for shard, asset in shards.items()},
-        [f"a{i}" for i in range(rng.randrange(4, 9))],
+        [f"a{i}" for i in range(rng.choice([4, 6, 8, 12]))] + [RICH] * (rng.random() < 0.5),
         features,
+        rng.choice([None, None, None, 0.6, 0.2, 0.05]),
     )
 
 
@@ -96,29 +105,26 @@ def text(value: Fraction, places: int) -> str:
 def _contract(
     rng: random.Random, name: str, shard: str, inverse: bool, scale: Fraction
 ) -> tuple[MarketSketch, dict[str, str]]:
-    """Grids at which a lot is worth 0.05 to 40 times the scale; linear ones a whole number of units per tick."""
+    """Grids at which a lot is worth about 0.05 to 40 times the scale at the first price."""
     tick = Fraction(rng.choice(["0.01", "0.1", "0.5", "1", "2.5"]))
     price = rng.choice([90, 700, 10_000, 40_000])
-    lot_value = scale * rng.choice([Fraction(1, 20), Fraction(1), Fraction(5), Fraction(40)])
-    grids = {"tick": text(tick, 3)}
+    wanted = scale * rng.choice([Fraction(1, 20), Fraction(1), Fraction(5), Fraction(40)])
+    settings: dict[str, str] = {}
     if inverse:
         lot = Fraction(rng.choice([1, 1, 10]))
-        multiplier = max(Fraction(1), Fraction(int(lot_value * price * tick / lot)))
-        grids |= {"contract": "inverse"}
+        multiplier = Fraction(max(1, int(wanted * price * tick / lot)))
         lot_value = lot * multiplier / (price * tick)
+        settings["contract"] = "inverse"
     else:
+        # A tick of a lot is worth a whole number of hundredths, which are units of the coarsest asset.
         lot = Fraction(rng.choice(["0.001", "0.1", "1"]))
-        # The value of a tick has at most two decimals, as many as the coarsest asset.
-        multiplier = max(1, round(lot_value / (price * tick) * 100)) / (100 * lot * tick) * tick
-        tick_value = max(Fraction(1, 100), Fraction(round(lot_value / price * 100), 100))
-        multiplier = tick_value / (tick * lot)
+        hundredths = max(1, round(wanted / price * 100))
+        multiplier = Fraction(hundredths, 100) / (tick * lot)
         if (multiplier * 10**9).denominator != 1:
-            multiplier = Fraction(1) / lot
-            tick = Fraction(1)
-            grids["tick"] = "1"
+            tick, multiplier = Fraction(1), Fraction(hundredths, 100) / lot
         lot_value = price * tick * lot * multiplier
-    grids |= {"lot": text(lot, 3), "multiplier": text(multiplier, 9)}
-    return MarketSketch(name, shard, tick, lot, price, lot_value), grids
+    settings |= {"tick": text(tick, 3), "lot": text(lot, 3), "multiplier": text(multiplier, 9)}
+    return MarketSketch(name, shard, tick, lot, price, lot_value), settings
 
 
 def _market(
@@ -145,16 +151,15 @@ def _market(
         "taker_fee": taker,
         "fund_fee_share": rng.choice(["0", "0", "0.3", "1"]),
         "liquidation_fee": rng.choice(["0", "0.001", "0.01"]),
-        "default_leverage": rng.choice(["1", "3.3", "5", str(int(1 / Fraction(rates[0][0])))]),
+        "default_leverage": rng.choice(["1", "3.3", *[str(int(1 / Fraction(rates[0][0])))] * 3]),
         "surplus": rng.choice(["fund", "account"]),
         "partial": rng.choice(["none", "tier"]),
         "deficit_hold": rng.choice(["0", "0", text(50 * scale, decimals)]),
     }
-    if rng.random() < 0.2:
-        settings["max_order_qty"] = text(max(sketch.lot, 60 * scale / sketch.lot_value * sketch.lot // 1), 0) + ".0"
-        settings["max_order_qty"] = text(int(300 * scale / sketch.lot_value + 1) * sketch.lot, 3)
-    if rng.random() < 0.2:
-        settings["max_order_notional"] = text(1_500 * scale, decimals)
+    if rng.random() < 0.1:
+        settings["max_order_qty"] = text(int(5_000 * scale / sketch.lot_value + 1) * sketch.lot, 3)
+    if rng.random() < 0.1:
+        settings["max_order_notional"] = text(5_000 * scale, decimals)
     if rng.random() < 0.3:
         settings["price_band"] = rng.choice(["0.01", "0.05", "0.3"])
     if "cross" in features and rng.random() < 0.5:
@@ -165,7 +170,7 @@ def _market(
 def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, str]:
     return {
         "asset": asset,
-        "opening": text(scale * rng.choice([0, 0, 50, 500, 100_000]), decimals),
+        "opening": text(scale * rng.choice([0, 0, 50, 500, 3_000, 100_000]), decimals),
         "minimum": text(scale * rng.choice([0, 0, 60, 400]), decimals),
         "reconcile_at": rng.choice(["16:00+08:00", "00:00-05:30", "23:59+00:00"]),
         "takeover_slippage": rng.choice(["0", "0.01", "0.2"]),
@@ -186,9 +191,9 @@ def _limits(rng: random.Random) -> dict[str, Any]:
         "timers_per_command": [1, 2],
         "stops_per_command": [1, 2],
     }
-    limits: dict[str, Any] = {
-        name: rng.choice(values) for name, values in tiny.items() if rng.random() < 0.25
-    }
+    limits: dict[str, Any] = {name: rng.choice(values) for name, values in tiny.items() if rng.random() < 0.2}
+    if rng.random() < 0.3:
+        limits["liquidations_per_command"] = 1
     return limits | {
         "closed_order_memory": rng.choice(["2s", "60s", "1h"]),
         "transfer_memory": rng.choice(["30s", "1h", "7d"]),
