@@ -1,5 +1,6 @@
 """Turning stop orders whose price has come into orders, in order and within bounds."""
 
+from engine.funding import pay_account
 from engine.market import Market
 from engine.orders import activate
 from engine.state import ShardState
@@ -19,6 +20,8 @@ def run_triggered(state: ShardState) -> None:
         stop, price = state.triggered.pop(0)
         # A command in between may have cancelled it.
         if stop.position.stops.get(stop.command.order_id) is stop:
+            if state.funding:
+                pay_account(state, stop.position.account.name)
             activate(state, stop, price)
             _trigger_by_last(state)
 

@@ -10,6 +10,7 @@ from heapq import heapify, heappop
 
 from engine.fills import close_lots
 from engine.fixed import SCORE, ratio_text, share_down
+from engine.funding import pay_account
 from engine.margin import maintenance_margin
 from engine.market import Market
 from engine.pool import is_due, sum_pool
@@ -28,7 +29,7 @@ def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
     needed = residual.expected_loss(spec.value(market.mark, start_lots))
     at_mark = residual.exposure * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
     counterparties = taken = 0
-    for rank, position, standing in _candidates(market, residual, at_mark=at_mark):
+    for rank, position, standing in _candidates(state, market, residual, at_mark=at_mark):
         if not residual.parcel.lots:
             break
         closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
@@ -106,13 +107,22 @@ def take_out(state: ShardState, market: Market, residual: Residual, lots: int, v
     state.ledger.move(market.clearing, market.suspense, gain, "residual_pnl")
 
 
-def _candidates(market: Market, residual: Residual, *, at_mark: bool) -> Iterator[tuple[int, Position, Standing]]:
-    """Who is asked, with their ranks: in rank order, but those who would realise a loss after all the others."""
+def _candidates(
+    state: ShardState, market: Market, residual: Residual, *, at_mark: bool
+) -> Iterator[tuple[int, Position, Standing]]:
+    """Who is asked, with their ranks: in rank order, but those who would realise a loss after all the others.
+
+    Who owes funding is ranked before he pays it and pays when his turn comes.
+    """
     losing: list[tuple[int, Position, Standing]] = []
     ranked = _ranked(market, residual.side)
     rank = 0
     while ranked and residual.parcel.lots:
         _, _, position, standing = heappop(ranked)
+        if state.funding and pay_account(state, position.account.name):
+            if is_due(position):
+                continue
+            standing = pnl_leverage(position)
         rank += 1
         lots = min(residual.parcel.lots, position.parcel.lots)
         value = _closing_value(market, residual, lots, at_mark=at_mark)

@@ -4,6 +4,7 @@ Per shard, whatever the marks:
 
     Σ wallets + Σ isolated margins − Σ signed entry values (users, residuals) + fees held
       + net ever sent to settlement + suspense (gains and losses of residuals) + deficits (negative)
+      + funding that was paid and not received yet
       = deposits − withdrawals
 
 and the signed sizes of a market sum to zero. An entry value is negative where a rising value is a loss: short linear,
@@ -62,6 +63,7 @@ def shard_residual(shard: Shard) -> int:
         if sums.lots:
             raise InvariantBroken(f"signed sizes of {market.spec.name} sum to {sums.lots} lots")
         held += sums.margin - sums.entry_value + market.suspense.balance + market.deficit.balance
+        held += market.funding_purse.balance
     return held + state.fees.balance + state.transit.balance + state.external.balance
 
 

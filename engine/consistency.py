@@ -9,6 +9,7 @@ from engine.book import Order
 from engine.conservation import InvariantBroken
 from engine.market import Market
 from engine.position import Position
+from engine.residual import Residual
 from engine.shard import Shard
 
 
@@ -20,6 +21,9 @@ def check_consistency(shard: Shard) -> None:
         _require(account.reserved == reserved, f"reserve of {account.name} is {account.reserved}, not {reserved}")
         waiting = account.pool.waiting + sum(position.waiting for position in account.positions.values())
         _require(account.waiting == waiting, f"{account.name} waits {account.waiting} times, not {waiting}")
+    running = [market for market in state.markets.values() if market.funding is not None]
+    _require({*state.funding} == {*running}, f"{len(state.funding)} rounds of funding are listed, {len(running)} run")
+    _require(not state.payers, f"{len(state.payers)} positions paid funding and were not looked at")
     open_residuals = 0
     for market in state.markets.values():
         _check_market(market)
@@ -45,12 +49,31 @@ def _check_market(market: Market) -> None:
     )
     clearing = market.clearing.balance
     _require(clearing == -entry_value, f"{market.clearing.name} is {clearing}, entry values are {entry_value}")
+    _check_funding(market)
     waiting = sum(len(position.stops) for position in market.positions.values())
     _require(
         len(market.stops) <= waiting, f"{market.spec.name}: {len(market.stops)} stops wait, accounts know {waiting}"
     )
     in_book = sum(1 for side in (market.book.bids, market.book.asks) for level in side for _ in level)
     _require(resting == in_book, f"{market.spec.name}: {in_book} orders rest in the book, accounts know of {resting}")
+
+
+def _check_funding(market: Market) -> None:
+    name, funding, purse = market.spec.name, market.funding, market.funding_purse
+    stakes: list[Position | Residual] = [*market.positions.values(), *market.residuals.values()]
+    owing = [stake for stake in stakes if stake.owes_funding]
+    if funding is None:
+        _require(not owing, f"{len(owing)} positions of {name} owe funding to no round")
+        _require(not purse.balance, f"{purse.name} is {purse.balance} outside of a round")
+        return
+    listed = [stake for stake in funding.stakes[funding.next :] if stake.owes_funding]
+    _require(
+        listed == owing, f"{len(owing)} positions of {name} owe funding, not the {len(listed)} that the round lists"
+    )
+    _require(len(owing) == funding.owing > 0, f"{funding.owing} of {name} counted that owe funding, not {len(owing)}")
+    _require(all(stake.parcel.lots for stake in owing), f"a position of {name} was closed before it paid its funding")
+    held = funding.paid - funding.received
+    _require(purse.balance == held, f"{purse.name} is {purse.balance}, the round says {held}")
 
 
 def _check_position(position: Position) -> None:

@@ -31,6 +31,10 @@ class Contract(Protocol):
         """What `lots` are worth at `price`, in units; an inexact value is rounded down."""
         ...
 
+    def worth(self, price: int, lots: int) -> tuple[int, int]:
+        """The value of `lots` at `price` as an exact ratio of units."""
+        ...
+
     def forced_value(self, price: int, lots: int, side: int) -> int:
         """The value of a forced trade that closes `lots` of this side, rounded in that side's favour."""
         ...
@@ -69,6 +73,10 @@ class Linear:
     def value(self, price: int, lots: int) -> int:
         """As of `Contract`; exact."""
         return price * lots * self.lot_value
+
+    def worth(self, price: int, lots: int) -> tuple[int, int]:
+        """As of `Contract`."""
+        return price * lots * self.lot_value, 1
 
     def forced_value(self, price: int, lots: int, side: int) -> int:
         """As of `Contract`; exact."""
@@ -111,6 +119,10 @@ class Inverse:
     def value(self, price: int, lots: int) -> int:
         """As of `Contract`."""
         return divide_down(lots * self._numerator, price * self._denominator)
+
+    def worth(self, price: int, lots: int) -> tuple[int, int]:
+        """As of `Contract`."""
+        return lots * self._numerator, price * self._denominator
 
     def forced_value(self, price: int, lots: int, side: int) -> int:
         """As of `Contract`."""

@@ -1,6 +1,7 @@
 """Settlement's answers, as an engine applies them: takeover, ADL, cover of a loss, repayment of a deficit."""
 
 from engine.adl import deleverage
+from engine.funding import pay_residual
 from engine.last_resort import close_at_mark, conclude, cover
 from engine.market import Market
 from engine.residual import Residual
@@ -28,6 +29,7 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         )
         return
     market, residual = found
+    pay_residual(state, market, residual)
     if isinstance(decision, LossCovered):
         fits = residual.balance < 0
     else:

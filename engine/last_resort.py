@@ -11,6 +11,7 @@ exact by largest remainders, ties by account name. What is still missing stands 
 
 from engine.adl import close_counterparty, take_out
 from engine.fixed import largest_remainders, ratio_text
+from engine.funding import pay_side
 from engine.market import Market
 from engine.pool import equity, free_balance
 from engine.position import Position
@@ -28,6 +29,8 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
     Whoever has no equity at the mark is passed over, and so is what settlement is being asked about. What finds
     nobody stays and is asked about again at the next mark.
     """
+    if market.funding is not None:
+        pay_side(state, market, -residual.side)
     users = sorted(
         (position for position in market.opposing(residual.side) if equity(position) > 0),
         key=lambda position: position.account.name,

@@ -14,8 +14,9 @@ stays open; the pool is left alone then, and if it is due again at the next mark
 """
 
 from engine.account import Pool
-from engine.bands import place_pool
+from engine.bands import place_pool, remove_pool
 from engine.closing import close_part, close_whole
+from engine.funding import pay_account
 from engine.margin import maintenance_margin, mark_value, tier_of, trigger_price
 from engine.market import Market
 from engine.pool import equity, health, is_due, maintenance
@@ -60,12 +61,30 @@ def liquidate_triggered(state: ShardState, market: Market, due: list[Pool]) -> N
         else:
             queue.append(position)
     queue.extend(pool for pool in looked_at if not place_pool(pool))
-    queue.sort(key=lambda pool: (health(pool), *pool_name(pool)))
-    for pool in queue:
+    _queue(state, queue)
+    run_waiting(state)
+
+
+def queue_payers(state: ShardState) -> None:
+    """Queue those whom paying funding has made due at the current marks, in the same order."""
+    # A pool that paid several times is looked at once.
+    payers = dict.fromkeys(position.account.pool if position.is_cross else position for position in state.payers)
+    state.payers.clear()
+    due = [pool for pool in payers if not pool.waiting and is_due(pool)]
+    for pool in due:
+        if isinstance(pool, Position):
+            pool.market.triggers.discard(pool)
+        else:
+            remove_pool(pool)
+    _queue(state, due)
+
+
+def _queue(state: ShardState, due: list[Position | Pool]) -> None:
+    due.sort(key=lambda pool: (health(pool), *pool_name(pool)))
+    for pool in due:
         pool.waiting = True
         pool.account.waiting += 1
-    state.waiting.extend(queue)
-    run_waiting(state)
+    state.waiting.extend(due)
 
 
 def run_waiting(state: ShardState) -> None:
@@ -74,13 +93,13 @@ def run_waiting(state: ShardState) -> None:
     for pool in state.waiting:
         if not state.liquidations_left:
             break
-        if isinstance(pool, Position):
-            is_over = True
-            if is_due(pool):
-                _liquidate_isolated(state, pool)
-        else:
-            is_over = _liquidate_cross(state, pool)
-        if not is_over:
+        has_paid = bool(state.funding) and pay_account(state, pool.account.name)
+        if not is_due(pool):
+            # To let somebody go costs nothing, but the funding that was booked for it is bounded, too.
+            state.liquidations_left -= has_paid
+        elif isinstance(pool, Position):
+            _liquidate_isolated(state, pool)
+        elif not _liquidate_cross(state, pool):
             break
         done += 1
         pool.waiting = False
@@ -88,6 +107,7 @@ def run_waiting(state: ShardState) -> None:
         if isinstance(pool, Position):
             state.make_stale(pool)
         else:
+            pool.left_residual = pool.left_residual and is_due(pool)
             state.make_pool_stale(pool)
     del state.waiting[:done]
 
@@ -104,10 +124,9 @@ def _liquidate_isolated(state: ShardState, position: Position) -> None:
 
 def _liquidate_cross(state: ShardState, pool: Pool) -> bool:
     """Close positions of an account until it is healthy; False if the command's cap ran out before."""
-    if is_due(pool):
-        for name in state.markets:
-            if name in pool.account.positions:
-                cancel_risk_increasing(state, pool.account.positions[name])
+    for name in state.markets:
+        if name in pool.account.positions:
+            cancel_risk_increasing(state, pool.account.positions[name])
     while is_due(pool):
         if not state.liquidations_left:
             return False
@@ -118,8 +137,6 @@ def _liquidate_cross(state: ShardState, pool: Pool) -> bool:
             close_part(state, position, part)
             break
         close_whole(state, position)
-    if not is_due(pool):
-        pool.left_residual = False
     return True
 
 

@@ -1,5 +1,7 @@
 """One market of a shard: its book, mark price, positions, trigger index and unsettled residuals."""
 
+from typing import TYPE_CHECKING
+
 from engine.book import Book
 from engine.position import Position
 from engine.purse import Purse
@@ -7,6 +9,9 @@ from engine.residual import Residual
 from engine.spec import MarketSpec
 from engine.stops import MarketStops
 from engine.triggers import TriggerIndex
+
+if TYPE_CHECKING:
+    from engine.funding import FundingRound
 
 
 class Market:
@@ -16,7 +21,8 @@ class Market:
     counts them. `stale` are the positions that changed since the last mark and are indexed anew at the next.
     `realised` is the PnL that each account realised since the last reconciliation; the next is at `period_end`.
     `clearing` holds minus the signed entry values, `suspense` the balances of residuals, `deficit` what is missing
-    after a last resort, as a negative balance.
+    after a last resort, as a negative balance. `funding` is the round of funding payments that runs, if one does;
+    `fundings` counts them, and `funding_purse` holds what was paid and not received yet.
     """
 
     __slots__ = (
@@ -24,6 +30,9 @@ class Market:
         "cheapest_mark",
         "clearing",
         "deficit",
+        "funding",
+        "funding_purse",
+        "fundings",
         "mark",
         "marks",
         "period_end",
@@ -56,6 +65,9 @@ class Market:
         self.clearing = Purse(f"{shard_name}/clearing/{spec.name}")
         self.suspense = Purse(f"{shard_name}/suspense/{spec.name}")
         self.deficit = Purse(f"{shard_name}/deficit/{spec.name}")
+        self.funding: FundingRound | None = None
+        self.fundings = 0
+        self.funding_purse = Purse(f"{shard_name}/funding/{spec.name}")
         self.period_end = 0
 
     def opposing(self, side: int) -> list[Position]:

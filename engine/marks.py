@@ -1,15 +1,19 @@
-"""What a mark price does, in this order: exhausted takeovers, liquidations, unwinding, stop orders."""
+"""What arrives about prices: marks, funding, time.
+
+A mark does, in this order: exhausted takeovers, liquidations, unwinding, stop orders.
+"""
 
 from engine.activation import trigger_by_mark
 from engine.closing import ask_settlement
-from engine.fixed import AMOUNT_LIMIT
+from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, scaled
+from engine.funding import begin_round
 from engine.liquidation import index_stale, liquidate_triggered
 from engine.market import Market
 from engine.orders import find_market, parse_price
 from engine.reject import Refused
 from engine.state import ShardState
 from engine.takeover import raise_exhausted, unwind_all
-from schemas.commands import ClockTick, PriceMark
+from schemas.commands import ClockTick, PriceFunding, PriceMark
 
 
 def set_mark(state: ShardState, command: PriceMark) -> None:
@@ -53,6 +57,20 @@ def _check_amounts(market: Market, mark: int) -> None:
     )
     if spec.value(mark, max(1, lots)) >= AMOUNT_LIMIT:
         raise Refused("amount_too_large", f"at {spec.ticks.text(mark)} a position would be worth 2^63 units or more")
+
+
+def set_funding(state: ShardState, command: PriceFunding) -> None:
+    """Have one side of a market pay the other by this rate. Raises Refused."""
+    market = find_market(state, command.market)
+    rate = scaled(command.rate, RATE_PLACES)
+    if rate is None or abs(rate) > RATE:
+        raise Refused("bad_rate", f"rate {command.rate}: expected -1 to 1 with at most {RATE_PLACES} decimals")
+    if not market.mark:
+        raise Refused("no_mark", f"market {market.spec.name} has no mark price yet")
+    if market.funding is not None:
+        left, number = market.funding.owing, market.funding.number
+        raise Refused("funding_running", f"{left} positions have not paid funding {number} of {market.spec.name} yet")
+    begin_round(state, market, rate)
 
 
 def pass_time(state: ShardState, command: ClockTick) -> None:

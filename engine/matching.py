@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from engine.book import BookSide, Level, Order
 from engine.fills import Fill, Trial, book_fill, plan_fill
 from engine.fixed import RATE, share_down
+from engine.funding import pay_account
 from engine.market import Market
 from engine.position import Position
 from engine.resting import cancel_order, close_order_id
@@ -74,6 +75,8 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
             taker_fill = plan_fill(taker.position, sign, fill_lots, value, market.spec.taker_fee)
             if taker_fill is None:
                 return Taken(taken_lots, taken_value, "margin")
+        if state.funding:
+            pay_account(state, maker.position.account.name)
         maker_fill = plan_fill(maker.position, -sign, fill_lots, value, maker_fee)
         if maker_fill is None:
             cancel_order(state, maker, "margin")
@@ -121,6 +124,8 @@ def can_fill_whole(
         for maker, remaining, shown in _queue(level, again):
             making = trials.get(maker.position)
             if making is None:
+                if state.funding:
+                    pay_account(state, maker.position.account.name)  # as `take` would have it; that may be now
                 trials[maker.position] = making = Trial(maker.position)
             if maker.reduce_only:
                 remaining = min(remaining, making.parcel.lots) if making.sign == sign else 0

@@ -60,7 +60,8 @@ class Position:
     `notional_limit` the largest notional, in units, that its tier allows to open. `buy_lots`, `buy_cost` and their
     twins are sums over the open orders that may increase a position, and `reserve` is what of the wallet those
     orders, and the initial margin if it is cross, hold back. `reduced_at` is the count of marks at its last partial
-    liquidation, of the market's own if it is isolated, of all the shard's if it is cross.
+    liquidation, of the market's own if it is isolated, of all the shard's if it is cross. While it `owes_funding` it
+    was open when the running round of its market began, and has not changed since.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class Position:
         "market",
         "notional_limit",
         "orders",
+        "owes_funding",
         "parcel",
         "realised_in_command",
         "reduce_only_orders",
@@ -107,6 +109,7 @@ class Position:
         self.realised_in_command = 0
         self.orders: dict[str, Order] = {}
         self.stops: dict[str, StopOrder] = {}
+        self.owes_funding = False
         self.reduce_only_orders = 0
         self.buy_lots = self.buy_cost = 0
         self.sell_lots = self.sell_cost = 0

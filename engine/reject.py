@@ -9,11 +9,13 @@ from typing import Literal
 Code = Literal[
     "amount_too_large",
     "bad_leverage",
+    "bad_rate",
     "book_full",
     "display_too_large",
     "display_too_small",
     "duplicate_order_id",
     "expired",
+    "funding_running",
     "in_liquidation",
     "insufficient_margin",
     "insufficient_balance",

@@ -77,6 +77,7 @@ def report_markets(shard: Shard) -> dict[str, Any]:
                 for position in market.positions.values()
                 if position.sign
             ),
+            "waiting_funding_payments": market.funding.owing if market.funding is not None else 0,
             "deficit": text(-market.deficit.balance),
             "fees_held_by_shard": text(shard.state.fees.balance),
         }

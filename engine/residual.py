@@ -10,7 +10,7 @@ class Residual:
     question `round` and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`,
     of which `loss` is used up; a later gain gives back what was lost before, never more. `balance` is what closing it
     at the mark gained or, with a minus, lost against bankruptcy value. A residual that is neither open nor a fund's
-    could not be placed at all; it is asked about again at the next mark.
+    could not be placed at all; it is asked about again at the next mark. `owes_funding` is as of a position.
     """
 
     __slots__ = (
@@ -23,6 +23,7 @@ class Residual:
         "liquidation_id",
         "loss",
         "number",
+        "owes_funding",
         "parcel",
         "pnl",
         "round",
@@ -39,6 +40,7 @@ class Residual:
         self.side = side
         self.exposure = exposure
         self.parcel = parcel
+        self.owes_funding = False
         self.round = 0
         self.is_open = False
         self.fund: str | None = None

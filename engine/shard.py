@@ -2,9 +2,9 @@
 
     Shard(spec).apply(command) -> events
 
-Each command runs to its end before the next: event time moves on, timers that are due go off, liquidations that an
-earlier cap left over run, then the command itself, then what it changed is published once per position and account,
-and the money it moved as one posting.
+Each command runs to its end before the next: event time moves on, timers that are due go off, funding and liquidations
+that an earlier cap left over run, then the command itself, then what it changed is published once per position and
+account, and the money it moved as one posting.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,9 @@ from engine.activation import run_triggered
 from engine.decisions import decide
 from engine.digest import hash_rows
 from engine.fixed import AMOUNT_LIMIT
-from engine.liquidation import pool_name, run_waiting
-from engine.marks import pass_time, set_mark
+from engine.funding import continue_rounds, pay_account
+from engine.liquidation import pool_name, queue_payers, run_waiting
+from engine.marks import pass_time, set_funding, set_mark
 from engine.orders import amend, cancel, cancel_all, new_order
 from engine.reject import Refused
 from engine.sequence import Incoming
@@ -38,6 +39,7 @@ from schemas.commands import (
     OrderCancel,
     OrderCancelAll,
     OrderNew,
+    PriceFunding,
     PriceMark,
 )
 from schemas.envelope import Event
@@ -57,6 +59,7 @@ _HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     OrderCancelAll: cancel_all,
     OrderAmend: amend,
     PriceMark: set_mark,
+    PriceFunding: set_funding,
     AccountDeposit: deposit,
     AccountWithdraw: withdraw,
     AccountLeverage: set_leverage,
@@ -93,8 +96,14 @@ class Shard:
         if state.outbox.event_time >= state.period_end:
             _begin_period(state)
         state.liquidations_left = state.spec.limits.liquidations_per_command
+        state.funding_left = state.spec.limits.funding_payments_per_command
         if state.timers:
             run_timers(state)
+        if state.funding:
+            # Settlement's decisions, marks and ticks are nobody's.
+            pay_account(state, getattr(command, "account", ""))
+            continue_rounds(state)
+            queue_payers(state)
         if state.waiting:
             run_waiting(state)
         state.stops_left = state.spec.limits.stops_per_command
@@ -105,8 +114,13 @@ class Shard:
             handler(state, command)
         except Refused as refusal:
             _reject(state, command, refusal)
+        if state.payers:
+            _liquidate_payers(state)
         if state.triggered or state.printed:
             run_triggered(state)
+            while state.payers:
+                _liquidate_payers(state)
+                run_triggered(state)
         return state.finish_command()
 
     def state_hash(self) -> str:
@@ -156,6 +170,8 @@ class Shard:
                     market.clearing.balance,
                     market.suspense.balance,
                     market.deficit.balance,
+                    market.fundings,
+                    market.funding_purse.balance,
                 )
             )
             for position in market.positions.values():
@@ -169,12 +185,22 @@ class Shard:
             rows.extend(("realised", name, amount) for name, amount in market.realised.items())
             for residual in market.residuals.values():
                 rows.extend(residual.rows())
+        for market in state.funding:
+            if market.funding is not None:
+                rows.extend(market.funding.rows(market.spec.name))
         rows.extend(("waiting", *pool_name(pool)) for pool in state.waiting)
         rows.extend((*stop.row(), price) for stop, price in state.triggered)
         rows.extend(("timer", *timer) for timer in sorted(state.timers))
         rows.extend(state.transfers.rows("transfer"))
         rows.extend(state.closed_orders.rows("closed_order"))
         return rows
+
+
+def _liquidate_payers(state: ShardState) -> None:
+    """Liquidate those whom paying funding has made due. Their orders meet others, who may have to pay first."""
+    while state.payers:
+        queue_payers(state)
+        run_waiting(state)
 
 
 def _begin_period(state: ShardState) -> None:
@@ -205,7 +231,7 @@ def _reject(state: ShardState, command: Command | AnyDecision, refusal: Refused)
         if command.market is not None:
             event.market = command.market
         state.emit(event)
-    elif isinstance(command, PriceMark):
+    elif isinstance(command, PriceMark | PriceFunding):
         state.emit(PriceRejected(market=command.market, code=code, reason=reason))
     elif isinstance(command, AccountDeposit | AccountWithdraw):
         state.emit(AccountRejected(account=command.account, code=code, reason=reason, transfer_id=command.transfer_id))

@@ -62,6 +62,7 @@ class LimitsSpec(NamedTuple):
     reconciliations_per_command: int
     timers_per_command: int
     stops_per_command: int
+    funding_payments_per_command: int
     closed_order_memory: int
     transfer_memory: int
 
@@ -217,6 +218,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.reconciliations_per_command,
         config.limits.timers_per_command,
         config.limits.stops_per_command,
+        config.limits.funding_payments_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
     )

@@ -25,8 +25,10 @@ class ShardState:
     `stale_pools` those of accounts that changed since the last mark of any market, which `marks` counts; `triggered`
     are stop orders whose price has come, with that price; `printed` the markets whose last price stop orders wait for
     and that have traded. `fee_shares` is what of this command's trading fees goes to the funds, by market.
-    `open_residuals` counts questions that settlement has not answered. `transit` is what was ever sent to settlement,
-    net; `external` is minus what came in from outside, net.
+    `funding` are the markets whose round of funding runs, in the order in which the rounds began; `payers` are
+    positions that paid and have not been looked at since: they may be due for liquidation. `open_residuals` counts
+    questions that settlement has not answered. `transit` is what was ever sent to settlement, net; `external` is minus
+    what came in from outside, net.
     """
 
     __slots__ = (
@@ -39,6 +41,8 @@ class ShardState:
         "external",
         "fee_shares",
         "fees",
+        "funding",
+        "funding_left",
         "ledger",
         "liquidations",
         "liquidations_left",
@@ -46,6 +50,7 @@ class ShardState:
         "marks",
         "open_residuals",
         "outbox",
+        "payers",
         "period_end",
         "printed",
         "spec",
@@ -73,6 +78,9 @@ class ShardState:
         self.liquidations_left = 0
         self.open_residuals = 0
         self.fee_shares: dict[str, int] = {}
+        self.funding: list[Market] = []
+        self.funding_left = 0
+        self.payers: list[Position] = []
         self.period_end = 0
         self.stops_left = 0
         self.printed: list[Market] = []

@@ -6,6 +6,7 @@ the loss stays within the budget.
 """
 
 from engine.fixed import RATE, divide_down, divide_up
+from engine.funding import pay_residuals
 from engine.market import Market
 from engine.matching import Taker, take
 from engine.residual import Residual
@@ -16,6 +17,8 @@ from schemas.claims import TakeoverClosed, TakeoverExhausted, TakeoverFilled
 def raise_exhausted(state: ShardState, market: Market) -> None:
     """Ask settlement anew about every inventory that its budget no longer covers at the mark, or that is too old."""
     spec = market.spec
+    if market.funding is not None:
+        pay_residuals(state, market)
     for residual in inventory(market):
         loss = residual.expected_loss(spec.value(market.mark, residual.parcel.lots))
         too_old = state.now - residual.taken_over_at >= spec.fund.takeover_max_age

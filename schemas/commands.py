@@ -18,6 +18,7 @@ from schemas.fields import (
     PositiveDecimal,
     SelfTradePrevention,
     Side,
+    SignedDecimal,
     TimeInForce,
     Timestamp,
     TriggerSource,
@@ -159,6 +160,19 @@ class PriceMark(Command, tag="price.mark", frozen=True):
         check_positive("price", self.price)
         if self.index is not None:
             check_positive("index", self.index)
+
+
+class PriceFunding(Command, tag="price.funding", frozen=True):
+    """A funding of a market now: by a positive rate longs pay shorts this share of their value at the mark."""
+
+    topic = "mark-prices"
+
+    market: Id
+    rate: SignedDecimal
+
+    def __post_init__(self) -> None:
+        check_id("market", self.market)
+        check_signed("rate", self.rate)
 
 
 class AccountDeposit(Command, tag="account.deposit", frozen=True):
@@ -343,6 +357,7 @@ OutsideCommand = (
     | OrderAmend
     | OrderCancelAll
     | PriceMark
+    | PriceFunding
     | AccountDeposit
     | AccountWithdraw
     | AccountLeverage

@@ -58,6 +58,7 @@ class LimitsConfig(_Table, frozen=True):
     reconciliations_per_command: Count = 400
     timers_per_command: Count = 1_000
     stops_per_command: Count = 200
+    funding_payments_per_command: Count = 1_000
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
 

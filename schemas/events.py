@@ -113,7 +113,7 @@ class TradeExecuted(Event, tag="trade.executed", kw_only=True):
 
 
 class PriceRejected(Event, tag="price.rejected", kw_only=True):
-    """A mark price that cannot be used. The last mark stays."""
+    """A mark price or a funding rate that cannot be used. Nothing changed, and the last mark stays."""
 
     topic = "executions"
 
@@ -152,6 +152,43 @@ class PositionUpdated(Event, tag="position.updated", kw_only=True):
     entry_price: Price8 | UnsetType | None = UNSET
     liquidation_price: Price8 | UnsetType | None = UNSET
     bankruptcy_price: Price8 | UnsetType | None = UNSET
+
+
+class FundingPaid(Event, tag="funding.paid", kw_only=True):
+    """What one position paid or received in one funding of its market. One per position and funding.
+
+    Instead of an account, a residual has the id of its liquidation.
+    """
+
+    topic = "positions"
+
+    market: Id
+    round: Annotated[Sequence, Meta(description="1, 2, 3 … counts the fundings of the market")]
+    side: PositionSide
+    qty: Decimal
+    mark_price: Annotated[Decimal, Meta(description="the mark when the funding began")]
+    rate: SignedDecimal
+    amount: Annotated[SignedDecimal, Meta(description="what it received; with a minus, what it paid")]
+    capitalised: Annotated[
+        SignedDecimal, Meta(description="what of the amount went into the entry value, not the margin")
+    ]
+    account: DerivedId | UnsetType = UNSET
+    liquidation_id: DerivedId | UnsetType = UNSET
+
+
+class FundingSettled(Event, tag="funding.settled", kw_only=True):
+    """All positions have paid or received one funding of a market: what that came to."""
+
+    topic = "positions"
+
+    market: Id
+    round: Annotated[Sequence, Meta(description="1, 2, 3 … counts the fundings of the market")]
+    rate: SignedDecimal
+    mark_price: Annotated[Decimal, Meta(description="the mark when the funding began")]
+    paid: Decimal
+    received: Decimal
+    dust: Annotated[SignedDecimal, Meta(description="paid − received, which goes to the fees held")]
+    positions: Annotated[Sequence, Meta(description="how many were open, residuals included")]
 
 
 class AccountUpdated(Event, tag="account.updated", kw_only=True):
@@ -390,6 +427,8 @@ AnyEvent = (
     | PriceRejected
     | ConfigRejected
     | PositionUpdated
+    | FundingPaid
+    | FundingSettled
     | AccountUpdated
     | AccountRejected
     | TransferKnown

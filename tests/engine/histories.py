@@ -39,8 +39,10 @@ class History:
             return self._cancel()
         if roll < 0.70:
             return self._amend()
-        if roll < 0.86:
+        if roll < 0.845:
             return self._mark()
+        if roll < 0.86:
+            return self._funding()
         if roll < 0.90:
             return self._stamp(
                 {
@@ -99,6 +101,11 @@ class History:
         if self._price > 40_000:
             self._price = 10_000
         return self._stamp({"type": "price.mark", "market": self._market, "price": self._ticks(self._price)})
+
+    def _funding(self) -> dict[str, Any]:
+        rate = self._rng.choice(["0.0001", "0.0001", "0.0075", "0.000000001", "0.04", "0.7", "1", "0"])
+        sign = self._rng.choice(["", "-"])
+        return self._stamp({"type": "price.funding", "market": self._market, "rate": f"{sign}{rate}"})
 
     def _order(self) -> dict[str, Any]:
         account = self._account()

@@ -99,6 +99,10 @@ class Stage:
         """A mark price."""
         return self.send("price.mark", market=MARKET, price=price)
 
+    def funding(self, rate: str, market: str = MARKET) -> list[Event]:
+        """A funding."""
+        return self.send("price.funding", market=market, rate=rate)
+
     def leverage(self, account: str, leverage: str) -> list[Event]:
         """An account's leverage."""
         return self.send("account.leverage", market=MARKET, account=account, leverage=leverage)

@@ -139,6 +139,8 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "cancel in all markets": without("order.cancel_all", "market"),
     "cancel in market null": changed("order.cancel_all", market=None),
     "mark without index": without("price.mark", "index"),
+    "negative rate": changed("price.funding", rate="-0.000125"),
+    "rate of zero": changed("price.funding", rate="0"),
     "margin added": changed("account.margin", amount="25.5"),
     "minimum of zero": changed("fund.minimum", amount="0"),
     "no changes": changed("config.set", changes={}),
