@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 RUN := out/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check schemas bench month clean
+.PHONY: help setup run test soak check schemas bench month clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -26,6 +26,12 @@ run: $(INSTALLED) ## crash a generated market and replay it: who paid, and how m
 
 test: $(INSTALLED) ## run all tests
 	$(BIN)/pytest -n auto
+
+COMMANDS ?= 1000000
+SEED ?= 1
+
+soak: $(INSTALLED) ## engine and reference model, byte by byte, on COMMANDS random commands from SEED on
+	$(BIN)/python -m tests.reference --commands $(COMMANDS) --seed $(SEED)
 
 check: $(INSTALLED) ## lint, formatting, types, generated files
 	$(BIN)/ruff check .

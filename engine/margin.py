@@ -99,7 +99,9 @@ def order_cost(position: Position, sign: int, price: int, lots: int) -> int:
 
 
 def worst_notional(position: Position, buy_lots: int, sell_lots: int) -> int:
-    """The notional at the mark of the worse side of a position and these open orders."""
+    """The notional at the mark of the worse side of a position and these open orders; 0 before the first mark."""
+    if not position.market.mark:
+        return 0
     signed = position.sign * position.parcel.lots
     long, short = signed + buy_lots, sell_lots - signed
     return position.market.spec.value(position.market.mark, long if long > short else short)

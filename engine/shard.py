@@ -107,7 +107,8 @@ class Shard:
         if state.waiting:
             run_waiting(state)
         state.stops_left = state.spec.limits.stops_per_command
-        if state.triggered:
+        # A stop order that this command brings is none of what traded before it.
+        if state.triggered or state.printed:
             run_triggered(state)
         try:
             handler(state, command)

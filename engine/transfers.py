@@ -103,7 +103,7 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
             _make_cross(state, position)
         else:
             _make_isolated(state, position)
-        position.reduced_at = 0
+        position.reduced_at = 0  # marks are counted otherwise in the other mode
         state.make_stale(position)
     state.touch(position)
 

@@ -576,3 +576,19 @@ def test_of_orders_beyond_the_position_the_average_cost_is_held_back_and_the_fil
     stage.buy("carol", "1", "10001")
     assert stage.account("long")["free"] == "0.000000"
     assert [event.reason for event in of_type(stage.buy("carol", "1", "35000"), OrderCancelled)] == ["margin"]
+
+
+def test_an_order_of_a_position_that_is_due_is_no_way_out_of_its_liquidation() -> None:
+    """Two longs of 1 from 10,000 with 1,000 are bankrupt at 9,000. The mark falls to 8,000 and long1 goes first.
+
+    It meets the bid of long2, which would add 95 and its open loss to an equity of −1,000: the bid is cancelled.
+    """
+    stage = open_market()
+    for name in ("long1", "long2"):
+        stage.deposit(name, "10000")
+        stage.open_position(name, "buy", "1", "10000", "10", against="bob")
+    stage.leverage("long2", "100")
+    stage.buy("long2", "1", "9500", order_id="bid")
+    events = stage.mark("8000")
+    (cancelled,) = [event for event in of_type(events, OrderCancelled) if event.order_id == "bid"]
+    assert cancelled.reason == "margin"

@@ -8,7 +8,7 @@ mark 9,641 her equity is 1,410 of an MM of 1,410.25. In the first tier (up to 50
 from schemas.claims import LiquidationResidual, LiquidationSettled
 from schemas.envelope import Event
 from schemas.events import LiquidationOrdered, LiquidationStarted, OrderCancelled
-from tests.engine.stage import Stage, of_type
+from tests.engine.stage import MARKET, Stage, of_type
 
 TIERS = """[
     { up_to = "50000", initial = "0.02", maintenance = "0.005" },
@@ -133,3 +133,11 @@ def test_reduce_only_orders_of_a_reduced_position_shrink_and_the_others_are_canc
     events = stage.mark("9641")
     assert [(event.order_id, event.reason) for event in of_type(events, OrderCancelled)] == [("more", "liquidation")]
     assert stage.book("sell") == [("12000.0", "close", "5.186")]
+
+
+def test_setting_the_margin_mode_it_has_does_not_spare_a_position_the_whole_liquidation() -> None:
+    stage = long_in_the_second_tier()
+    stage.mark("9641")  # nobody bids: reduced by nothing
+    stage.send("account.margin_mode", market=MARKET, account="alice", mode="isolated")
+    (ordered,) = of_type(stage.mark("9641"), LiquidationOrdered)
+    assert ordered.qty == "10.000"

@@ -6,7 +6,9 @@ import pytest
 
 from schemas.envelope import Event
 from schemas.events import LiquidationStarted, OrderAccepted, OrderCancelled, OrderTriggered, TradeExecuted
-from tests.engine.stage import SECOND, Stage, codes, of_type
+from tests.engine.stage import MARKET, SECOND, Stage, codes, of_type
+from tests.engine.test_order_commands import apply_alone
+from tests.engine.test_orders import open_market
 
 
 def market(**settings: str) -> Stage:
@@ -207,3 +209,20 @@ def test_a_triggered_stop_order_takes_its_own_place_among_the_open_orders() -> N
 def test_the_grids_are_checked_when_a_stop_order_is_sent(fields: dict[str, str], code: str) -> None:
     fields = {"trigger": "10100"} | fields
     assert codes(stop(market(), "buy", "rises_to", fields.pop("trigger"), **fields)) == [code]
+
+
+def test_a_stop_order_is_not_triggered_by_what_a_waiting_liquidation_traded_before_it_came() -> None:
+    """long2 waits for its turn, which comes before carol's stop order is accepted, and sells to dave's bid at 9,200."""
+    stage = open_market(limits="liquidations_per_command = 1")
+    for name in ("long1", "long2", "carol", "dave"):
+        stage.deposit(name, "20000")
+    for name in ("long1", "long2"):
+        stage.open_position(name, "buy", "1", "10000", "10", against="bob")
+    stage.buy("dave", "2", "9200")
+    stop(stage, "sell", "rises_to", "20000", order_id="another", trigger_by="last")  # somebody watches what trades
+    started = apply_alone(stage, "price.mark", market=MARKET, price="9010")
+    assert len(of_type(started, LiquidationStarted)) == 1
+    new = {"market": MARKET, "account": "carol", "side": "buy", "kind": "market", "qty": "1", "trigger_by": "last"}
+    events = apply_alone(stage, "order.new", **new, order_id="s", trigger_price="9500", trigger_when="falls_to")
+    assert len(of_type(events, LiquidationStarted)) == 1
+    assert of_type(events, OrderTriggered) == []

@@ -460,3 +460,10 @@ def test_a_waiting_account_that_is_healthy_again_is_let_go() -> None:
     assert [type(event) for event in events] == [OrderAccepted]
     assert stage.position("long3")["qty"] == "1.000"
     assert Fraction(stage.position("long3")["margin"]) == 1000
+
+
+def test_the_leverage_in_an_inverse_market_may_be_set_before_its_first_mark() -> None:
+    stage = Stage(market='contract = "inverse"')
+    stage.deposit("alice", "10")
+    (updated,) = of_type(stage.leverage("alice", "50"), PositionUpdated)
+    assert updated.leverage == "50"

@@ -1,0 +1,319 @@
+"""Auto-deleveraging and the last resort: who pays when neither book nor fund does."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from schemas.claims import LiquidationClosed, LiquidationPartlyClosed, LiquidationUncovered
+from schemas.events import AdlCompleted, AdlExecuted, LossDeficit, LossSocialised
+from tests.reference.book import cancel_unaffordable
+from tests.reference.exact import floor, largest_remainders, ratio18
+from tests.reference.fills import after_change, close_lots
+from tests.reference.inventory import book_unwound
+from tests.reference.liquidation import expected_loss
+from tests.reference.margin import (
+    allotment,
+    cross_positions,
+    equity,
+    exposure,
+    free_balance,
+    is_due,
+    maintenance,
+    mark_value,
+    pool,
+    unrealised,
+)
+from tests.reference.state import SIDES, Market, Position, Residual, Shard
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a position stands in the ranking, and why."""
+
+    score: int
+    profit_ratio: Fraction
+    leverage: Fraction
+
+
+def standing_of(shard: Shard, position: Position) -> Standing:
+    """score = profit ratio × leverage for winners, ÷ leverage for losers, in steps of 2^-64."""
+    if position.mode == "isolated":
+        own = equity(shard, [position])
+    else:
+        own = allotment(shard, position.account)[position.market]
+    # What rounds to nothing counts as one unit, so that the ratios exist.
+    ratio = Fraction(unrealised(shard, position), max(1, position.parcel.value))
+    leverage = Fraction(max(1, mark_value(shard, position)), max(1, own))
+    return Standing(floor((ratio * leverage if ratio > 0 else ratio / leverage) * 2**64), ratio, leverage)
+
+
+def opposing(shard: Shard, market: Market, residual: Residual) -> list[Position]:
+    """The open positions on the other side, by account name."""
+    return [position for position in shard.open_positions(market=market.name) if position.sign == -residual.side]
+
+
+# --- ADL -----------------------------------------------------------------------------------------------------
+
+
+def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
+    """Close the residual against the others by rank: first those who realise no loss by it, then those who do."""
+    rules, amount = market.rules, shard.rules.asset.text
+    before, needed = residual.parcel.lots, expected_loss(market, residual)
+    side = residual.side * rules.direction
+    at_mark = side * (market.value_at_mark(before) - residual.parcel.value) > 0
+    healthy = [p for p in opposing(shard, market, residual) if not is_due(shard, pool(shard, p))]
+    ranked = sorted(((position, standing_of(shard, position)) for position in healthy), key=lambda pair: -pair[1].score)
+    profits: list[int] = []
+    losing: list[tuple[int, Position, Standing]] = []
+    for rank, (position, standing) in enumerate(ranked, 1):
+        if residual.parcel.lots:
+            lots = min(residual.parcel.lots, position.parcel.lots)
+            value = _closing_value(market, residual, lots, at_mark=at_mark)
+            if exposure(shard, position) * (value - position.parcel.share(lots)) < 0:
+                losing.append((rank, position, standing))
+            else:
+                _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
+    for rank, position, standing in losing:
+        _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
+    shard.stream.emit(
+        AdlCompleted(
+            liquidation_id=residual.liquidation_id,
+            market=market.name,
+            qty=rules.lots_text(before - residual.parcel.lots),
+            counterparties=len(profits),
+            remaining=rules.lots_text(residual.parcel.lots),
+            needed=amount(needed - expected_loss(market, residual)),
+            taken=amount(sum(profits)),
+        )
+    )
+
+
+def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
+    return market.value_at_mark(lots) if at_mark else residual.parcel.share(lots)
+
+
+def _ask_to_close(
+    shard: Shard,
+    market: Market,
+    residual: Residual,
+    position: Position,
+    rank: int,
+    standing: Standing,
+    profits: list[int],
+    *,
+    at_mark: bool,
+) -> None:
+    """Close as many lots as the counterparty can give and stay above maintenance margin."""
+    for lots in range(min(residual.parcel.lots, position.parcel.lots), 0, -1):
+        value = _closing_value(market, residual, lots, at_mark=at_mark)
+        if _carries(shard, position, lots, value):
+            profit = exposure(shard, position) * (market.value_at_mark(lots) - position.parcel.share(lots))
+            profits.append(max(0, profit))
+            take_out(shard, market, residual, lots, value)
+            close_counterparty(shard, market, residual, position, lots, value, rank, standing)
+            return
+
+
+def _carries(shard: Shard, position: Position, lots: int, value: int) -> bool:
+    """Whether the pool stands above maintenance margin afterwards or, closed whole, owes nothing."""
+    market = shard.market_of(position)
+    side = exposure(shard, position)
+    carried = position.parcel.share(lots)
+    realised = side * (value - carried)
+    left = position.parcel.lots - lots
+    left_value = market.value_at_mark(left)
+    profit = side * (left_value - (position.parcel.value - carried)) if left else 0
+    if position.mode == "cross":
+        others = [other for other in cross_positions(shard, position.account) if other is not position]
+        wallet = shard.wallet(position.account) + realised
+        if not left and not others:
+            return wallet >= 0
+        own = wallet + profit + sum(unrealised(shard, other) for other in others)
+        bound = sum(maintenance(shard, other) for other in others)
+        return own > bound + (market.rules.maintenance(left_value) if left else 0)
+    margin = shard.margin(position)
+    released = floor(Fraction(margin * lots, position.parcel.lots))
+    if not left:
+        return released + realised >= 0
+    margin += -released if released + realised >= 0 else realised
+    return margin >= 0 and margin + profit > market.rules.maintenance(left_value)
+
+
+def take_out(shard: Shard, market: Market, residual: Residual, lots: int, value: int) -> None:
+    """Lots of a residual that were closed for `value`; what that gains or loses stays in suspense."""
+    carried = residual.parcel.share(lots)
+    gain = residual.side * market.rules.direction * (value - carried)
+    residual.parcel.lots -= lots
+    residual.parcel.value -= carried
+    residual.loss = max(0, residual.loss - gain)
+    residual.adl_lots += lots
+    residual.balance += gain
+    shard.stream.move(shard.purse("clearing", market.name), shard.purse("suspense", market.name), gain, "residual_pnl")
+
+
+def close_counterparty(
+    shard: Shard,
+    market: Market,
+    residual: Residual,
+    position: Position,
+    lots: int,
+    value: int,
+    rank: int,
+    standing: Standing,
+) -> None:
+    """Close lots of a counterparty; where the PnL is worse than their margin share, the margin that stays pays."""
+    held, carried = position.sign, position.parcel.share(lots)
+    realised = exposure(shard, position) * (value - carried)
+    clearing, wallet = shard.purse("clearing", market.name), shard.purse("wallet", position.account)
+    margin = shard.purse("margin", market.name, position.account)
+    released = floor(Fraction(shard.margin(position) * lots, position.parcel.lots))
+    close_lots(position, lots, carried)
+    if position.mode == "cross" or released + realised >= 0:
+        shard.stream.move(margin, wallet, released, "margin")
+        shard.stream.move(clearing, wallet, realised, "realised_pnl")
+    else:
+        shard.stream.move(clearing, margin, realised, "realised_pnl")
+    shard.realise(position, realised)
+    after_change(shard, position)
+    shard.stream.emit(
+        AdlExecuted(
+            liquidation_id=residual.liquidation_id,
+            market=market.name,
+            account=position.account,
+            side=SIDES[held],
+            qty=market.rules.lots_text(lots),
+            price=market.rules.price_text(value, lots) or "0",
+            rank=rank,
+            score=ratio18(Fraction(standing.score, 2**64)),
+            leverage=ratio18(standing.leverage),
+            profit_ratio=ratio18(standing.profit_ratio),
+            realised_pnl=shard.rules.asset.text(realised),
+        )
+    )
+    cancel_unaffordable(shard, position)
+
+
+# --- last resort ---------------------------------------------------------------------------------------------
+
+
+def close_at_mark(shard: Shard, market: Market, residual: Residual) -> None:
+    """Close what is left at the mark, pro rata: against users with equity, then against other residuals."""
+    users = [p for p in opposing(shard, market, residual) if equity(shard, pool(shard, p)) > 0]
+    for position, lots in zip(users, _pro_rata(residual, [p.parcel.lots for p in users]), strict=True):
+        if lots:
+            standing = standing_of(shard, position)
+            value = market.value_at_mark(lots)
+            take_out(shard, market, residual, lots, value)
+            close_counterparty(shard, market, residual, position, lots, value, 0, standing)
+    others = [other for other in market.residuals if _can_bear(market, residual, other)]
+    for other, lots in zip(others, _pro_rata(residual, [other.parcel.lots for other in others]), strict=True):
+        if lots:
+            value = market.value_at_mark(lots)
+            take_out(shard, market, residual, lots, value)
+            if other.fund is not None:
+                book_unwound(shard, market, other, lots, value)
+            else:
+                take_out(shard, market, other, lots, value)
+                conclude(shard, market, other)
+
+
+def _pro_rata(residual: Residual, weights: list[int]) -> list[int]:
+    lots = min(residual.parcel.lots, sum(weights))
+    return largest_remainders(lots, weights) if lots else [0] * len(weights)
+
+
+def _can_bear(market: Market, residual: Residual, other: Residual) -> bool:
+    """Another liquidation's residual of the other side that nobody is being asked about; a fund within its budget."""
+    if other.side == residual.side or other.is_open or not other.parcel.lots:
+        return False
+    return other.fund is None or expected_loss(market, other) <= other.budget - other.loss
+
+
+def conclude(shard: Shard, market: Market, residual: Residual) -> None:
+    """Settle what closing a residual gained, or ask the fund to cover what it lost."""
+    if residual.balance >= 0:
+        _claim_outcome(shard, market, residual, 0)
+        return
+    residual.round += 1
+    residual.is_open = True
+    shard.claim(
+        LiquidationUncovered(
+            liquidation_id=residual.liquidation_id,
+            round=residual.round,
+            market=market.name,
+            loss=shard.rules.asset.text(-residual.balance),
+        )
+    )
+
+
+def cover(shard: Shard, market: Market, residual: Residual, paid: int) -> None:
+    """The fund pays, the winners of the period pay, and what is missing then is the market's deficit."""
+    amount = shard.rules.asset.text
+    suspense, deficit = shard.purse("suspense", market.name), shard.purse("deficit", market.name)
+    shard.stream.move(shard.transit, suspense, paid, "loss")
+    residual.balance += paid
+    _socialise(shard, market, residual)
+    missing = -residual.balance
+    if missing:
+        residual.balance = 0
+        shard.stream.move(deficit, suspense, missing, "deficit")
+        shard.stream.emit(
+            LossDeficit(
+                liquidation_id=residual.liquidation_id,
+                market=market.name,
+                amount=amount(missing),
+                deficit=amount(-shard.stream.balances[deficit]),
+            )
+        )
+    _claim_outcome(shard, market, residual, missing)
+
+
+def _socialise(shard: Shard, market: Market, residual: Residual) -> None:
+    """rate = min(1, loss ÷ Σ profits); each pays min(profit × rate, free balance)."""
+    loss = -residual.balance
+    winners = sorted((name, profit) for name, profit in market.realised.items() if profit > 0)
+    profits = [profit for _, profit in winners]
+    total = min(loss, sum(profits))
+    if not total:
+        return
+    for (name, _), share in zip(winners, largest_remainders(total, profits), strict=True):
+        paid = min(share, free_balance(shard, name))
+        if not paid:
+            continue
+        wallet = shard.purse("wallet", name)
+        shard.stream.move(wallet, shard.purse("suspense", market.name), paid, "socialised_loss")
+        residual.balance += paid
+        residual.socialised += paid
+        market.realised[name] -= paid
+        shard.touch_account(name)
+        shard.stream.emit(
+            LossSocialised(
+                liquidation_id=residual.liquidation_id,
+                market=market.name,
+                account=name,
+                amount=shard.rules.asset.text(paid),
+                rate=ratio18(Fraction(total, sum(profits))),
+            )
+        )
+
+
+def _claim_outcome(shard: Shard, market: Market, residual: Residual, deficit: int) -> None:
+    """Say what became of a residual or of a part of it; silent where nothing was placed."""
+    rules, amount, left = market.rules, shard.rules.asset.text, residual.parcel.lots
+    if left and not residual.adl_lots:
+        return
+    shard.stream.move(shard.purse("suspense", market.name), shard.transit, residual.balance, "surplus")
+    outcome = LiquidationPartlyClosed if left else LiquidationClosed
+    shard.claim(
+        outcome(
+            liquidation_id=residual.liquidation_id,
+            round=residual.round,
+            market=market.name,
+            adl_qty=rules.lots_text(residual.adl_lots),
+            surplus=amount(residual.balance),
+            socialised=amount(residual.socialised),
+            deficit=amount(deficit),
+        )
+    )
+    residual.balance = residual.adl_lots = residual.socialised = 0
+    if not left:
+        market.residuals.remove(residual)

@@ -1,0 +1,406 @@
+"""The model of settlement: the funds of one asset, their reservations, and one answer to each question."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from schemas.claims import (
+    AdlTriggered,
+    AnyClaim,
+    Claim,
+    Decision,
+    DecisionRejected,
+    DeficitRepaid,
+    FeeShareAccrued,
+    LiquidationClosed,
+    LiquidationPartlyClosed,
+    LiquidationResidual,
+    LiquidationSettled,
+    LiquidationUncovered,
+    LossCovered,
+    TakeoverApproved,
+    TakeoverClosed,
+    TakeoverExhausted,
+    TakeoverFilled,
+)
+from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
+from schemas.envelope import Event
+from schemas.events import FundBelowMinimum, FundCredited, FundDebited, FundReconciled, FundRejected, FundUpdated
+from schemas.fields import CauseKind
+from tests.reference.exact import LIMIT, ceil
+from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
+from tests.reference.stream import Memory, Refused, Stream, parse_amount
+
+Question = LiquidationResidual | TakeoverExhausted
+FundCommand = FundDeposit | FundWithdraw | FundTransfer | FundMinimum
+
+
+@dataclass
+class Reservation:
+    """What a takeover may still lose: budget − loss."""
+
+    fund: str
+    round: int
+    budget: int
+    loss: int = 0
+
+
+@dataclass
+class Fund:
+    """An insurance fund; its balance is in the ledger. The three lists are of the current period."""
+
+    rules: FundRules
+    minimum: int
+    period_opening: int
+    is_below: bool = False
+    deficits: dict[str, int] = field(default_factory=dict)
+    period_start: int = 0
+    period_end: int = 0
+    surpluses: list[int] = field(default_factory=list)
+    losses: list[int] = field(default_factory=list)
+    deleveraged: list[int] = field(default_factory=list)
+
+
+class SettlementModel:
+    """Claims and fund commands in, decisions and fund events out."""
+
+    def __init__(self, rules: VenueRules, asset: Asset) -> None:
+        self.rules = rules
+        self.asset = asset
+        self.stream = Stream(f"settlement:{asset.name}", asset)
+        self.funds = {
+            name: Fund(fund, fund.minimum, fund.opening) for name, fund in rules.funds.items() if fund.asset == asset
+        }
+        self.decisions: dict[str, int] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self.transfers = Memory(duration(rules.limits.transfer_memory))
+
+    @property
+    def next_boundary(self) -> int:
+        """When the next period of a fund ends; the first input begins the first period."""
+        return 0 if not self.stream.cause else min((fund.period_end for fund in self.funds.values()), default=LIMIT)
+
+    def genesis(self) -> list[Event]:
+        """The opening balances."""
+        for fund in self.funds.values():
+            self._credit(fund, self._treasury, fund.rules.opening, "opening")
+            self._check_minimum(fund)
+        return self.stream.finish()
+
+    def apply(self, record: Command | Event) -> list[Event]:
+        """Apply one command or claim."""
+        self.stream.begin(record.ts)
+        for fund in self.funds.values():
+            self._reconcile(fund)
+        if isinstance(record, Claim):
+            self._on_claim(record)  # type: ignore[arg-type]
+        elif isinstance(record, FundCommand):
+            self._on_command(record)
+        else:
+            assert isinstance(record, ClockTick)
+        for fund in self.funds.values():
+            self._check_minimum(fund)
+        return self.stream.finish()
+
+    # --- claims ----------------------------------------------------------------------------------------------
+
+    def _on_claim(self, claim: AnyClaim) -> None:
+        shard = claim.stream.removeprefix("engine:")
+        match claim:
+            case LiquidationSettled():
+                fund = self._fund_of(claim.market)
+                self._credit(fund, self._transit(shard), self._units(claim.fee), "fee", claim)
+                if claim.to == "fund":
+                    self._credit_surplus(fund, shard, claim)
+            case LiquidationResidual():
+                self._answer_question(shard, claim)
+            case TakeoverExhausted():
+                self._release(claim.liquidation_id)
+                self._answer_question(shard, claim)
+            case TakeoverFilled():
+                self._book_unwound(shard, claim)
+            case TakeoverClosed():
+                self._release(claim.liquidation_id)
+            case LiquidationUncovered():
+                self._cover(shard, claim)
+            case LiquidationClosed() | LiquidationPartlyClosed():
+                fund, deficit = self._fund_of(claim.market), self._units(claim.deficit)
+                if deficit:
+                    fund.deficits[claim.market] = fund.deficits.get(claim.market, 0) + deficit
+                self._credit_surplus(fund, shard, claim)
+            case FeeShareAccrued():
+                fund = self._fund_of(claim.market)
+                self._credit(fund, self._transit(shard), self._units(claim.amount), "fee_share", claim)
+            case DecisionRejected():
+                held = self.reservations.get(claim.liquidation_id)
+                if held is not None and held.round == claim.round:
+                    self._release(claim.liquidation_id)
+
+    def _answer_question(self, shard: str, claim: Question) -> None:
+        """Takeover where the fund can bear the expected loss, else ADL."""
+        fund, market = self._fund_of(claim.market), self._market(claim.market)
+        loss, available = self._units(claim.expected_loss), self._available(fund)
+        is_too_old = isinstance(claim, TakeoverExhausted) and claim.reason == "max_age"
+        if loss <= available and not is_too_old:
+            price, lots = Fraction(claim.mark_price) / market.tick, Fraction(claim.qty) / market.lot
+            slippage = ceil(market.value(int(price), int(lots)) * fund.rules.slippage)
+            budget = min(available, loss + slippage)
+            self.reservations[claim.liquidation_id] = Reservation(fund.rules.name, claim.round, budget)
+            self._answer(
+                shard,
+                TakeoverApproved(
+                    shard=shard,
+                    liquidation_id=claim.liquidation_id,
+                    round=claim.round,
+                    market=claim.market,
+                    fund=fund.rules.name,
+                    qty=claim.qty,
+                    loss_budget=self.asset.text(budget),
+                ),
+            )
+            return
+        if claim.round == 1 or isinstance(claim, TakeoverExhausted):
+            fund.deleveraged.append(loss)
+        self._answer(
+            shard,
+            AdlTriggered(
+                shard=shard,
+                liquidation_id=claim.liquidation_id,
+                round=claim.round,
+                market=claim.market,
+                side=claim.side,
+                qty=claim.qty,
+                bankruptcy_value=claim.bankruptcy_value,
+                fund=fund.rules.name,
+                fund_balance=self.asset.text(self._balance(fund)),
+                expected_loss=claim.expected_loss,
+                reason="takeover_expired" if is_too_old else "fund_insufficient",
+            ),
+        )
+
+    def _book_unwound(self, shard: str, claim: TakeoverFilled) -> None:
+        held = self.reservations[claim.liquidation_id]
+        fund, pnl = self.funds[held.fund], self._units(claim.pnl)
+        held.loss = max(0, held.loss - pnl)
+        if pnl >= 0:
+            self._credit(fund, self._transit(shard), pnl, "takeover_pnl", claim)
+        else:
+            fund.losses.append(-pnl)
+            self._debit(fund, self._transit(shard), -pnl, "takeover_pnl", claim)
+
+    def _cover(self, shard: str, claim: LiquidationUncovered) -> None:
+        fund = self._fund_of(claim.market)
+        paid = min(self._available(fund), self._units(claim.loss))
+        if paid:
+            fund.losses.append(paid)
+            self._debit(fund, self._transit(shard), paid, "loss", claim)
+        self._answer(
+            shard,
+            LossCovered(
+                shard=shard,
+                liquidation_id=claim.liquidation_id,
+                round=claim.round,
+                market=claim.market,
+                fund=fund.rules.name,
+                amount=self.asset.text(paid),
+            ),
+        )
+
+    def _answer(self, shard: str, decision: Decision) -> None:
+        self.decisions[shard] = decision.decision = self.decisions.get(shard, 0) + 1
+        self.stream.emit(decision)
+
+    def _release(self, liquidation_id: str) -> None:
+        """A reservation ends; deficits are repaid from what it sets free."""
+        held = self.reservations.pop(liquidation_id, None)
+        if held is not None:
+            fund = self.funds[held.fund]
+            self._repay_deficits(fund, self._available(fund))
+
+    # --- commands --------------------------------------------------------------------------------------------
+
+    def _on_command(self, command: FundCommand) -> None:
+        transfer_id = None if isinstance(command, FundMinimum) else command.transfer_id
+        try:
+            self._execute(command, transfer_id)
+        except Refused as refusal:
+            event = FundRejected(fund=command.fund, code=refusal.code, reason="")
+            if transfer_id is not None:
+                event.transfer_id = transfer_id
+            self.stream.emit(event)
+
+    def _execute(self, command: FundCommand, transfer_id: str | None) -> None:
+        fund = self._find(command.fund)
+        amount = parse_amount(self.asset, command.amount)
+        detail = getattr(command, "to", None), getattr(command, "kind", None)
+        contents = (type(command), command.fund, amount, detail)
+        if transfer_id is not None and self.transfers.is_repetition(transfer_id, command.ts, self.stream.now, contents):
+            self._emit_updated(fund, transfer_id)
+            return
+        match command:
+            case FundDeposit():
+                if amount - self.stream.balances[self._treasury] >= LIMIT:
+                    raise Refused("amount_too_large")
+                self._credit(fund, self._treasury, amount, command.kind)
+            case FundWithdraw():
+                self._check_withdrawable(fund, amount)
+                self._debit(fund, self._treasury, amount, "withdrawal")
+            case FundTransfer():
+                to = self._find(command.to)
+                self._check_withdrawable(fund, amount)
+                self._debit(fund, self._purse(to), amount, "transfer")
+                self._publish_credit(to, amount, "transfer")
+            case FundMinimum():
+                fund.minimum = amount
+                self._emit_updated(fund, None)
+        if transfer_id is not None:
+            self.transfers.note(transfer_id, self.stream.now, contents)
+
+    def _check_withdrawable(self, fund: Fund, amount: int) -> None:
+        """Reservations, minimum and deficits stay."""
+        if amount > max(0, self._available(fund) - fund.minimum - sum(fund.deficits.values())):
+            raise Refused("insufficient_balance")
+
+    def _emit_updated(self, fund: Fund, transfer_id: str | None) -> None:
+        text = self.asset.text
+        event = FundUpdated(fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum))
+        if transfer_id is not None:
+            event.transfer_id = transfer_id
+        self.stream.emit(event)
+
+    def _find(self, name: str) -> Fund:
+        if name not in self.funds:
+            raise Refused("unknown_fund")
+        return self.funds[name]
+
+    # --- money -----------------------------------------------------------------------------------------------
+
+    @property
+    def _treasury(self) -> str:
+        return f"treasury/{self.asset.name}"
+
+    def _transit(self, shard: str) -> str:
+        return f"transit/{shard}"
+
+    def _purse(self, fund: Fund) -> str:
+        return f"fund/{fund.rules.name}"
+
+    def _balance(self, fund: Fund) -> int:
+        return self.stream.balances[self._purse(fund)]
+
+    def _available(self, fund: Fund) -> int:
+        held = [held for held in self.reservations.values() if held.fund == fund.rules.name]
+        return self._balance(fund) - sum(each.budget - each.loss for each in held)
+
+    def _units(self, text: str) -> int:
+        return int(self.asset.units(text))
+
+    def _market(self, name: str) -> MarketRules:
+        return self.rules.shards[self.rules.shard_of_market[name]].markets[name]
+
+    def _fund_of(self, market: str) -> Fund:
+        return self.funds[self._market(market).fund.name]
+
+    def _credit_surplus(
+        self, fund: Fund, shard: str, claim: LiquidationSettled | LiquidationClosed | LiquidationPartlyClosed
+    ) -> None:
+        surplus = self._units(claim.surplus)
+        if surplus:
+            self._credit(fund, self._transit(shard), surplus, "surplus", claim)
+            fund.surpluses.append(surplus)
+
+    def _credit(self, fund: Fund, source: str, amount: int, kind: CauseKind, claim: AnyClaim | None = None) -> None:
+        if amount:
+            self.stream.move(source, self._purse(fund), amount, kind)
+            self._publish_credit(fund, amount, kind, claim)
+
+    def _publish_credit(self, fund: Fund, amount: int, kind: CauseKind, claim: AnyClaim | None = None) -> None:
+        """Say so, and repay deficits of the fund's markets from it."""
+        self._publish(FundCredited, fund, amount, kind, claim)
+        self._repay_deficits(fund, amount)
+
+    def _debit(
+        self, fund: Fund, target: str, amount: int, kind: CauseKind, claim: AnyClaim | None = None, market: str = ""
+    ) -> None:
+        self.stream.move(self._purse(fund), target, amount, kind)
+        self._publish(FundDebited, fund, amount, kind, claim, market)
+
+    def _publish(
+        self,
+        movement: type[FundCredited | FundDebited],
+        fund: Fund,
+        amount: int,
+        kind: CauseKind,
+        claim: AnyClaim | None,
+        market: str = "",
+    ) -> None:
+        text = self.asset.text
+        event = movement(fund=fund.rules.name, amount=text(amount), balance=text(self._balance(fund)), cause_kind=kind)
+        market = getattr(claim, "market", market)
+        if market:
+            event.market = market
+        liquidation_id = getattr(claim, "liquidation_id", None)
+        if liquidation_id is not None:
+            event.liquidation_id = liquidation_id
+        self.stream.emit(event)
+
+    def _repay_deficits(self, fund: Fund, credit: int) -> None:
+        """Markets get what they miss, the oldest deficit first, from this credit."""
+        for market, missing in list(fund.deficits.items()):
+            paid = min(missing, credit, self._available(fund))
+            if paid <= 0:
+                return
+            credit -= paid
+            fund.deficits[market] -= paid
+            if not fund.deficits[market]:
+                del fund.deficits[market]
+            shard = self.rules.shard_of_market[market]
+            self._debit(fund, self._transit(shard), paid, "deficit", market=market)
+            self._answer(
+                shard,
+                DeficitRepaid(shard=shard, market=market, fund=fund.rules.name, amount=self.asset.text(paid)),
+            )
+
+    def _check_minimum(self, fund: Fund) -> None:
+        """Say once per crossing that a fund is below its minimum."""
+        is_below = self._balance(fund) < fund.minimum
+        if is_below and not fund.is_below:
+            text = self.asset.text
+            self.stream.emit(
+                FundBelowMinimum(fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum))
+            )
+        fund.is_below = is_below
+
+    # --- time ------------------------------------------------------------------------------------------------
+
+    def _reconcile(self, fund: Fund) -> None:
+        """Close every period whose boundary event time has reached; the last of too many spans the idle rest."""
+        now, phase = self.stream.now, fund.rules.phase
+        if not fund.period_end:
+            fund.period_start, fund.period_end = now, next_boundary(now, phase)
+        for left in reversed(range(self.rules.limits.reconciliations_per_command)):
+            if now < fund.period_end:
+                return
+            if not left:
+                fund.period_end = next_boundary(now, phase) - DAY
+            self._close_period(fund)
+
+    def _close_period(self, fund: Fund) -> None:
+        text, closing = self.asset.text, self._balance(fund)
+        self.stream.emit(
+            FundReconciled(
+                fund=fund.rules.name,
+                period_start=fund.period_start,
+                period_end=fund.period_end,
+                opening_balance=text(fund.period_opening),
+                closing_balance=text(closing),
+                surplus_count=len(fund.surpluses),
+                surplus_sum=text(sum(fund.surpluses)),
+                loss_count=len(fund.losses),
+                loss_sum=text(sum(fund.losses)),
+                adl_count=len(fund.deleveraged),
+                adl_sum=text(sum(fund.deleveraged)),
+            )
+        )
+        fund.period_start, fund.period_end = fund.period_end, next_boundary(fund.period_end, fund.rules.phase)
+        fund.period_opening = closing
+        fund.surpluses, fund.losses, fund.deleveraged = [], [], []
