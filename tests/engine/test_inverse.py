@@ -431,6 +431,10 @@ def test_what_a_position_was_worth_beyond_its_rounded_value_counts_when_the_mark
     stage.open_position("alice", "buy", "10", "3000000000000000000", "10", against="bob")
     assert stage.position("alice")["entry_value"] == "0.00000001"
     assert codes(stage.mark("0.5")) == ["amount_too_large"]
+    # The highest mark counts, not the one before.
+    stage.margin("alice", "900")
+    assert codes(stage.mark("1500000000")) == []
+    assert codes(stage.mark("0.5")) == ["amount_too_large"]
 
 
 def test_prices_stay_below_two_to_the_63_ticks_where_values_do_not_bound_them() -> None:

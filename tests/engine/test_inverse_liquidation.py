@@ -509,6 +509,16 @@ def test_shorts_are_ranked_by_profit_and_leverage_in_the_coin() -> None:
     assert executed[0].profit_ratio == "0.111111108333333333"
 
 
+def test_a_short_that_would_realise_a_loss_comes_after_one_that_would_not() -> None:
+    # eve is short from 9,050: in profit at the mark 9,000 and ranked first, but at 9,090.91 she would lose.
+    stage = leveraged("buy")
+    stage.deposit("eve", "1")
+    stage.mark("9137")
+    stage.open_position("eve", "sell", "1000", "9050", "100", against="dave")
+    executed = of_type(stage.mark("9000"), AdlExecuted)
+    assert [(event.rank, event.account, event.qty) for event in executed] == [(2, "bob", "10000")]
+
+
 # --- last resort --------------------------------------------------------------------------------------------
 
 
