@@ -36,7 +36,9 @@ def deposit(state: ShardState, command: AccountDeposit) -> None:
         raise Refused("amount_too_large", "the shard's deposits would reach 2^63 units")
     account = state.accounts.get(command.account)
     if account is None:
-        state.accounts[command.account] = account = Account(state.spec.name, command.account)
+        state.accounts[command.account] = account = Account(
+            state.spec.name, command.account, free_profit=state.spec.free_profit
+        )
     state.ledger.move(state.external, account.wallet, amount, "deposit")
     state.touch_account(account)
     _note_transfer(state, command, amount)
