@@ -154,7 +154,10 @@ def _settle(
             left_residual = position.account.pool.left_residual
             position.account.pool.left_residual = False
         to_account = spec.surplus_to_account and not left_residual
-        state.ledger.move(collateral, position.wallet if to_account else state.transit, surplus, "surplus")
+        if not to_account:
+            state.ledger.move(collateral, state.transit, surplus, "surplus")
+        elif not position.is_cross:  # else it lies in the wallet already
+            state.ledger.move(collateral, position.wallet, surplus, "surplus")
     _claim_settled(state, position, liquidation_id, taken, charge, surplus, to_account=to_account)
 
 

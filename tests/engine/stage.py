@@ -7,7 +7,7 @@ import orjson
 from engine.venue import Venue
 from schemas.config import VenueConfig, parse_config
 from schemas.envelope import Event
-from schemas.events import AccountRejected, ConfigRejected, FundRejected, OrderRejected, PriceRejected
+from schemas.events import AccountRejected, ConfigRejected, FundRejected, LedgerPosted, OrderRejected, PriceRejected
 from schemas.wire import decode_command, decode_event, encode
 
 MARKET = "BTC-USDT"
@@ -87,6 +87,8 @@ class Stage:
         self.venue.check()
         self.venue.check_consistency()
         assert {residual.strip("0.") for residual in self.venue.residuals().values()} == {""}
+        for posting in of_type(events, LedgerPosted):
+            assert all(line.debit != line.credit for line in posting.lines), "money moves from one purse to another"
         self.events.extend(events)
         return events
 

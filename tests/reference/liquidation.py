@@ -150,7 +150,9 @@ def liquidate(shard: Shard, position: Position) -> None:
     surplus = balance - charge if is_last else 0
     left_residual = left > 0 if position.mode == "isolated" else account.left_residual
     to_account = is_last and market.rules.surplus_to_account and not left_residual
-    shard.stream.move(own, shard.purse("wallet", position.account) if to_account else shard.transit, surplus, "surplus")
+    receiver = shard.purse("wallet", position.account) if to_account else shard.transit
+    if receiver != own:
+        shard.stream.move(own, receiver, surplus, "surplus")
     _claim_settled(shard, market, liquidation_id, taken, charge, surplus, to_account=to_account)
     if left:
         value -= share
