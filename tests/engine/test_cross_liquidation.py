@@ -281,6 +281,15 @@ def test_a_residual_does_not_outlive_positions_that_were_closed_otherwise() -> N
     assert (outcome[0], outcome[-1]) == (SOL, "account")
 
 
+def test_a_residual_does_not_outlive_a_mark_at_which_the_account_was_healthy() -> None:
+    stage = partly_reduced()
+    stage.deposit("alice", "1000")  # E = 13.245033 + 1,000
+    assert started(stage.mark_of(SOL, "100")) == []
+    bid(stage, BTC, "1", "9000")
+    events = stage.mark_of(BTC, "8980")  # below zero: the whole goes
+    assert [(market, qty, to) for market, qty, _, _, to in settled(events)] == [(BTC, "1.000", "account")]
+
+
 def partly_reduced() -> CrossStage:
     """ETH, the first to go, leaves a residual; then BTC is asked to shrink to the first tier, and nobody bids."""
     tiers = """[{ up_to = "6000", initial = "0.01", maintenance = "0.005" },
