@@ -87,3 +87,15 @@ def test_the_fee_of_a_part_is_charged_also_where_the_wallet_is_below_zero() -> N
     bid(stage, BTC, "10", "9590")
     assert settled(stage.mark_of(BTC, "9590")) == [(BTC, "4.787", "91.814660", "0.000000", "fund")]
     assert stage.wallet("alice") == "-1554.484660"
+
+
+def test_a_position_that_became_isolated_was_not_reduced_at_a_mark_of_its_own_market() -> None:
+    """Reduced at the shard's fourth mark; isolated, due at its market's fifth, which is not the next one after that."""
+    stage = long_in_the_second_tier()
+    assert ordered(stage.mark_of(BTC, "9590")) == [(BTC, "4.787")]
+    stage.deposit("alice", "10000")
+    stage.mode("alice", BTC, "isolated")  # M = 5,000 + 4,100
+    for _ in range(2):
+        assert ordered(stage.mark_of(BTC, "9590")) == []
+    # At 9,220: 1,300 of 1,305; 5.422 of 50,000 may stay.
+    assert ordered(stage.mark_of(BTC, "9220")) == [(BTC, "4.578")]
