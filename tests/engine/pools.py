@@ -83,7 +83,7 @@ def _parts(contract: str, most: int) -> st.SearchStrategy[list[Part]]:
         st.sampled_from([1, -1]),
         st.integers(1, 8),
         st.integers(0, 60),
-        st.integers(1, 60),
+        st.integers(1, 60) | st.integers(4_500, 6_000),  # where inverse lots are worth less than a unit
         st.sampled_from([10**9, 2 * 10**9, 3_300_000_000]),
     )
     return st.lists(part, min_size=1, max_size=most, unique_by=lambda part: part.market)

@@ -23,6 +23,8 @@ from tests.engine.crossed import BTC, ETH, MARKS, SOL, CrossStage, started
 from tests.engine.mixtures import Mixture, mixed_venue
 from tests.engine.pools import CONFIGS, accounts
 from tests.engine.scan import Scan
+from tests.engine.stage import codes
+from tests.engine.test_order_commands import apply_alone
 
 HIGHEST = 100_000
 """A mark in ticks far above all others of the property."""
@@ -99,7 +101,7 @@ def test_a_band_is_no_narrower_than_it_needs_to_be(drawn: tuple[str, Account], s
 @given(drawn=accounts())
 def test_what_was_placed_is_nowhere_once_it_is_removed_or_due(way: str, drawn: tuple[str, Account]) -> None:
     _, account = drawn
-    account.wallet.balance += 10_000
+    account.wallet.balance += 10**7
     for _ in range(2):
         assert place_pool(account.pool)
     for position in account.positions.values():
@@ -107,7 +109,7 @@ def test_what_was_placed_is_nowhere_once_it_is_removed_or_due(way: str, drawn: t
     if way == "removed":
         remove_pool(account.pool)
     else:
-        account.wallet.balance -= 20_000
+        account.wallet.balance -= 2 * 10**7
         assert not place_pool(account.pool)
     for position in account.positions.values():
         position.market.triggers.check()
@@ -302,3 +304,49 @@ def test_what_is_left_of_a_pool_is_judged_without_the_position_that_left_it() ->
     assert started(stage.mark_of(BTC, "100")) == []
     assert started(stage.mark_of(ETH, "804.1")) == []
     assert started(stage.mark_of(ETH, "804")) == [("alice", ETH)]  # 2,000 − 1,960 of 40.2
+
+
+def test_who_is_looked_at_and_healthy_does_not_wait_behind_who_is_due() -> None:
+    """At 8,000 half of alice's slack of 3,900 is used up: her band is left, and she has E = 2,000."""
+    stage = CrossStage(opening="100000", limits="liquidations_per_command = 1")
+    stage.deposit("alice", "4000")
+    stage.lever("alice", "20")
+    stage.trade("alice", BTC, "buy", "1")
+    stage.trade("alice", ETH, "buy", "10")
+    stage.deposit("zoe", "1000")
+    stage.trade("zoe", BTC, "buy", "1")
+    stage.mark_of(SOL, "100")
+    assert started(apply_alone(stage, "price.mark", market=BTC, price="8000")) == [("zoe", BTC)]
+    assert stage.state_of("alice").waiting == 0
+    order = {"account": "alice", "order_id": "x", "side": "buy", "kind": "limit", "price": "10", "qty": "1"}
+    assert codes(apply_alone(stage, "order.new", market=SOL, **order)) == []
+
+
+def test_an_account_that_waits_is_not_queued_again_by_later_marks() -> None:
+    """One liquidation per command; each mark finds alice due and stale, and there already."""
+    stage = CrossStage(opening="100000", limits="liquidations_per_command = 1")
+    stage.deposit("alice", "2000")
+    for market, qty in ((BTC, "0.5"), (ETH, "5"), (SOL, "49")):
+        stage.trade("alice", market, "buy", qty)
+    gone = []
+    for market, price in ((ETH, "600"), (BTC, "9900"), (SOL, "99"), (SOL, "98")):
+        gone.append(started(apply_alone(stage, "price.mark", market=market, price=price)))
+        stage.venue.check_consistency()
+    assert gone == [[("alice", BTC)], [("alice", SOL)], [("alice", ETH)], []]
+    assert stage.state_of("alice").waiting == 0
+
+
+def test_an_account_that_waited_and_was_let_go_is_found_again() -> None:
+    """Nothing happened to zoe but that a mark made her due, and another healed her before her turn."""
+    stage = CrossStage(opening="100000", limits="liquidations_per_command = 1")
+    for name in ("amy", "bea", "zoe"):
+        stage.deposit(name, "1000")
+        stage.lever(name, "20")
+        stage.trade(name, BTC, "buy", "1")
+    stage.mark_of(SOL, "100")
+    stage.order("zoe", SOL, "buy", "1", "90", order_id="stays")
+    marks = [started(apply_alone(stage, "price.mark", market=BTC, price=price)) for price in ("9010", "10000", "10001")]
+    assert marks == [[("amy", BTC)], [("bea", BTC)], []]
+    assert stage.state_of("zoe").waiting == 0
+    assert [order_id for _, order_id, _ in stage.book("buy", SOL)] == ["stays"]
+    assert started(apply_alone(stage, "price.mark", market=BTC, price="9010")) == [("zoe", BTC)]

@@ -345,11 +345,11 @@ def test_leverage_holds_position_and_orders_anew_and_the_wallet_must_carry_it_to
     assert stage.free("alice") == "2850.000000"
 
 
-def test_leverage_that_lowers_the_need_is_accepted_also_under_water() -> None:
-    stage = stage_with("1000")
+def test_leverage_that_lowers_the_need_is_accepted_also_under_water_and_a_loss_is_not_there_for_more() -> None:
+    stage = stage_with("1100")
     stage.trade("alice", BTC, "buy", "1")
     stage.mark_of(BTC, "9500")
-    assert codes(stage.leverage("alice", "9.9")) == ["insufficient_margin"]
+    assert codes(stage.leverage("alice", "9.5")) == ["insufficient_margin"]  # 1,052.63 of 1,100 − 500
     assert codes(stage.leverage("alice", "11")) == []
 
 
@@ -435,7 +435,7 @@ def test_becoming_isolated_is_refused_where_the_position_would_be_due() -> None:
     assert isinstance(refused, AccountRejected)
     assert (refused.code, refused.reason) == ("insufficient_margin", "the position would be due for liquidation")
     assert stage.open_in("alice") == {BTC: "1.000"}
-    stage.mark_of(BTC, "20000.1")  # 100.0005 of maintenance margin
+    stage.mark_of(BTC, "20000")  # 100 of maintenance margin
     assert codes(stage.mode("alice", BTC, "isolated")) == ["insufficient_margin"]
     stage.mark_of(BTC, "19999.9")
     assert codes(stage.mode("alice", BTC, "isolated")) == []
@@ -463,18 +463,19 @@ def test_the_position_that_carries_a_wallet_below_zero_cannot_become_isolated() 
 
 
 def test_becoming_cross_is_refused_where_the_account_would_be_due() -> None:
-    """An isolated BTC with equity 1,000 joins an ETH whose wallet fate has emptied since the last mark."""
+    """An isolated BTC with equity 900 joins an ETH whose wallet fate has emptied since the last mark."""
     stage = stage_with("1200")
     stage.mode("alice", BTC, "isolated")
     stage.trade("alice", BTC, "buy", "1")
     stage.trade("alice", ETH, "buy", "1")
-    stage.take_away("alice", 1_145_000_000)  # W = 200 − 1,145; E = 55 of MM 50 + 5
+    stage.mark_of(BTC, "9900")
+    stage.take_away("alice", 1_045_500_000)  # W = 200 − 1,045.5; E = 54.5 of MM 49.5 + 5
     before = stage.rows()
     (refused,) = stage.mode("alice", BTC, "cross")
     assert isinstance(refused, AccountRejected)
     assert (refused.code, refused.reason) == (
         "insufficient_margin",
-        "equity 55.000000 would not exceed the maintenance margin 55.000000",
+        "equity 54.500000 would not exceed the maintenance margin 54.500000",
     )
     assert stage.rows() == before
     stage.deposit("alice", UNIT)

@@ -5,7 +5,6 @@ import pytest
 from schemas.claims import LiquidationResidual, LiquidationSettled
 from schemas.envelope import Event
 from schemas.events import (
-    LiquidationOrdered,
     LiquidationStarted,
     OrderCancelled,
     PositionUpdated,
@@ -97,6 +96,16 @@ def test_the_position_with_the_largest_maintenance_margin_goes_first_and_equity_
     assert stage.open_in("alice") == {}
 
 
+def test_the_largest_maintenance_margin_goes_first_and_not_the_largest_value() -> None:
+    """2,000 of BTC at 5 % need 100, 10,000 of ETH at 0.5 % need 50."""
+    stage = CrossStage(opening="100000", tiers='[{ up_to = "1000000", initial = "0.1", maintenance = "0.05" }]')
+    stage.deposit("alice", "1200")
+    stage.trade("alice", ETH, "buy", "10")
+    stage.trade("alice", BTC, "buy", "0.2")
+    stage.take_away("alice", 1_050_000_000)
+    assert started(stage.mark_of(SOL, "100")) == [("alice", BTC), ("alice", ETH)]
+
+
 def test_equal_maintenance_margins_go_by_market_name() -> None:
     stage = CrossStage(opening="100000")
     stage.deposit("alice", "300")
@@ -155,6 +164,18 @@ def test_due_pools_go_by_their_score_then_by_account_and_the_cross_positions_bef
     assert started(stage.mark_of(ETH, "990")) == [("amy", ETH)]  # only what the wallet holds is in the pool
     stage.deposit("amy", UNIT)
     assert started(stage.mark_of(BTC, "9999")) == [("amy", BTC)]
+
+
+def test_of_one_account_with_equal_scores_the_cross_positions_go_before_an_isolated_one() -> None:
+    stage = CrossStage(opening="1000000")
+    stage.deposit("amy", "200")
+    stage.lever("amy", "100", ETH, SOL)
+    stage.trade("amy", SOL, "buy", "100")
+    stage.mode("amy", ETH, "isolated")
+    stage.trade("amy", ETH, "buy", "10")  # a margin of 100, all lost at 990
+    stage.take_away("amy", 100_000_001)
+    stage.deposit("amy", UNIT)
+    assert started(stage.mark_of(ETH, "990")) == [("amy", SOL), ("amy", ETH)]
 
 
 def test_all_orders_of_the_account_in_the_shard_that_could_increase_risk_go_and_reduce_only_ones_stay() -> None:
@@ -279,6 +300,22 @@ def test_a_residual_does_not_outlive_positions_that_were_closed_otherwise() -> N
     wallet = float(stage.wallet("alice"))
     (outcome,) = settled(stage.mark_of(SOL, f"{100 - wallet / 100 + 0.3:.2f}"))
     assert (outcome[0], outcome[-1]) == (SOL, "account")
+
+
+def test_a_residual_does_not_outlive_a_mark_at_which_the_account_was_healthy() -> None:
+    stage = partly_reduced()
+    stage.deposit("alice", "1000")  # E = 17.983302 + 1,000
+    assert started(stage.mark_of(SOL, "100")) == []
+    bid(stage, BTC, "1", "9000")
+    events = stage.mark_of(BTC, "8980")  # below zero: the whole goes
+    assert [(market, qty, to) for market, qty, _, _, to in settled(events)] == [(BTC, "1.000", "account")]
+
+
+def test_an_episode_goes_on_while_the_account_is_due_from_mark_to_mark() -> None:
+    """ETH left a residual at the last mark; at this one the rest of BTC goes, and what it leaves is the fund's."""
+    stage = partly_reduced()
+    bid(stage, BTC, "1", "10000")
+    assert settled(stage.mark_of(SOL, "100")) == [(BTC, "1.000", "0.000000", "17.983302", "fund")]
 
 
 def partly_reduced() -> CrossStage:
@@ -487,75 +524,3 @@ def test_an_account_whose_last_position_is_closed_while_it_waits_keeps_its_money
     events = apply_alone(stage, "account.withdraw", **withdrawal)
     assert (started(events), codes(events)) == ([], [])
     assert (stage.wallet("cat"), stage.state_of("cat").waiting) == ("0.000000", 0)
-
-
-# --- in part ----------------------------------------------------------------------------------------------------
-
-TIERS = """[{ up_to = "50000", initial = "0.02", maintenance = "0.005" },
-            { up_to = "500000", initial = "0.05", maintenance = "0.025" }]"""
-
-
-def long_in_the_second_tier(btc: str = "", **settings: str) -> CrossStage:
-    """alice is long 10 BTC and short 10 ETH with 5,500 and 20 times: MM is 2.5 % of MV − 1,000, and 50."""
-    stage = CrossStage(btc=f'partial = "tier"\n{btc}', tiers=TIERS, **settings)
-    stage.deposit("alice", "5500")
-    stage.lever("alice", "20")
-    stage.trade("alice", BTC, "buy", "10")
-    stage.trade("alice", ETH, "sell", "10")
-    return stage
-
-
-def ordered(events: list[Event]) -> list[tuple[str, str]]:
-    """Market and quantity of the liquidation orders."""
-    return [(event.market, event.qty) for event in of_type(events, LiquidationOrdered)]
-
-
-def test_a_position_above_the_first_tier_is_reduced_by_the_fewest_lots_that_heal_the_account() -> None:
-    # At 9,590: E = 1,400 of 1,397.5 + 50. In the first tier up to 50,000: 5.213 × 9,590 = 49,992.67 needs 249.96.
-    stage = long_in_the_second_tier()
-    bid(stage, BTC, "10", "9590")
-    events = stage.mark_of(BTC, "9590")
-    assert ordered(events) == [(BTC, "4.787")]
-    assert settled(events) == [(BTC, "4.787", "0.000000", "0.000000", "fund")]
-    assert stage.open_in("alice") == {BTC: "5.213", ETH: "10.00"}
-    assert stage.wallet("alice") == "3537.330000"  # 5,500 − 4.787 × 410
-    assert started(stage.mark_of(SOL, "100")) == []
-
-
-def test_what_does_not_fill_stays_and_the_whole_goes_at_the_shards_next_mark_if_still_due() -> None:
-    stage = long_in_the_second_tier(opening="100000")
-    assert ordered(stage.mark_of(BTC, "9590")) == [(BTC, "4.787")]
-    assert stage.open_in("alice") == {BTC: "10.000", ETH: "10.00"}
-    assert started(stage.send("clock.tick")) == []
-    assert ordered(stage.mark_of(SOL, "100"))[0] == (BTC, "10.000")
-
-
-def test_to_ask_for_the_mode_it_has_does_not_put_the_whole_off() -> None:
-    stage = long_in_the_second_tier(opening="100000")
-    assert ordered(stage.mark_of(BTC, "9590")) == [(BTC, "4.787")]
-    assert codes(stage.mode("alice", BTC, "cross")) == []
-    assert ordered(stage.mark_of(BTC, "9590"))[0] == (BTC, "10.000")
-
-
-def test_a_mark_of_any_market_at_which_the_account_is_healthy_lets_it_be_reduced_again() -> None:
-    stage = long_in_the_second_tier()
-    assert ordered(stage.mark_of(BTC, "9590")) == [(BTC, "4.787")]
-    assert ordered(stage.mark_of(ETH, "900")) == []
-    assert ordered(stage.mark_of(ETH, "1000")) == [(BTC, "4.787")]
-
-
-def test_what_the_other_positions_need_of_the_equity_does_not_carry_the_part_that_is_kept() -> None:
-    # At 9,460: E = 100, of which ETH needs 50: the rest carries 0.5 % of 1.057 (49.9961), not of 1.058.
-    stage = long_in_the_second_tier()
-    assert ordered(stage.mark_of(BTC, "9460")) == [(BTC, "8.943")]
-
-
-def test_the_fee_of_a_part_is_at_most_what_its_fills_brought_above_bankruptcy() -> None:
-    stage = long_in_the_second_tier(btc='liquidation_fee = "0.002"')
-    bid(stage, BTC, "10", "9590")
-    assert settled(stage.mark_of(BTC, "9590")) == [(BTC, "4.787", "91.814660", "0.000000", "fund")]
-    assert stage.wallet("alice") == "3445.515340"
-    stage = long_in_the_second_tier(btc='liquidation_fee = "0.5"')
-    bid(stage, BTC, "10", "9590")
-    # BTC's allotment is floor(1,400 × 1,397.5 ÷ 1,447.5) = 1,351.640760 and an odd unit; of 10, 4.787 take their share.
-    assert settled(stage.mark_of(BTC, "9590"))[0][2] == "647.030432"
