@@ -183,7 +183,7 @@ def test_a_maker_whom_his_funding_makes_due_is_filled_all_the_same_and_then_liqu
 
 
 def test_whom_a_liquidation_meets_is_liquidated_by_the_same_command_if_his_funding_makes_him_due() -> None:
-    # a4 buys 0.1 more at 1 % of margin: 30 + 9.98 and a uPnL of 2 are not above an MM of 55.
+    # a4 would buy 0.1 more at 1 % of margin: 30 + 9.98 and a uPnL of 2 are not above an MM of 55, so he may not.
     stage = several(4, limits=TWO_PER_COMMAND)
     stage.deposit("bidder", "100000")
     stage.leverage("a4", "100")
@@ -191,7 +191,7 @@ def test_whom_a_liquidation_meets_is_liquidated_by_the_same_command_if_his_fundi
     stage.buy("bidder", "4", "9975")
     events = stage.funding("0.097")
     trades = [(event.taker.account, event.maker.account, event.qty) for event in of_type(events, TradeExecuted)]
-    assert trades == [("a1", "a4", "0.100"), ("a1", "bidder", "0.900"), ("a4", "bidder", "1.100")]
+    assert trades == [("a1", "bidder", "1.000"), ("a4", "bidder", "1.000")]
     assert liquidated(events) == ["a1", "a4"]
 
 
