@@ -122,6 +122,7 @@ def set_leverage(shard: Shard, command: AccountLeverage) -> None:
         for order, cost in zip(orders, before[1], strict=True):
             order.cost = cost
         raise Refused("insufficient_margin")
+    shard.register(position)
     shard.touch(position)
 
 
@@ -131,6 +132,7 @@ def set_margin_mode(shard: Shard, command: AccountMarginMode) -> None:
     find_account(shard, command.account)
     refuse_waiting(shard, command.account)
     position = shard.position(command.account, command.market)
+    shard.register(position)
     if command.mode != position.mode:
         if position.sign:
             _move_to_mode(shard, position, command.mode)
