@@ -18,6 +18,11 @@ minus: Final = _EXACT.subtract
 times: Final = _EXACT.multiply
 
 
+def quotient(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
+    """numerator ÷ denominator rounded down to so many places, as the core rounds a value; both are above zero."""
+    return _EXACT.divide_int(_EXACT.scaleb(numerator, places), denominator).scaleb(-places, _EXACT)
+
+
 def text(value: Decimal) -> str:
     """A decimal as the wire writes it: all its places, no exponent."""
     return format(value, "f")

@@ -167,7 +167,10 @@ def _close_against(
 
 
 def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
-    return market.spec.value(market.mark, lots) if at_mark else residual.parcel.part(lots)
+    """At the mark rounded in favour of the residual, so that no part of it leaves below its share of BV."""
+    if at_mark:
+        return market.spec.contract.forced_value(market.mark, lots, residual.side)
+    return residual.parcel.part(lots)
 
 
 def _lots_carried(market: Market, residual: Residual, position: Position, *, at_mark: bool) -> int:

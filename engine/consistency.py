@@ -20,6 +20,8 @@ def check_consistency(shard: Shard) -> None:
         reserved = sum(position.reserve for position in account.positions.values())
         _require(account.reserved == reserved, f"reserve of {account.name} is {account.reserved}, not {reserved}")
         waiting = account.pool.waiting + sum(position.waiting for position in account.positions.values())
+        cross = {name: position for name, position in account.positions.items() if position.is_cross and position.sign}
+        _require(account.pool.positions == cross, f"the pool of {account.name} is not its open cross positions")
         _require(account.waiting == waiting, f"{account.name} waits {account.waiting} times, not {waiting}")
     running = [market for market in state.markets.values() if market.funding is not None]
     _require({*state.funding} == {*running}, f"{len(state.funding)} rounds of funding are listed, {len(running)} run")
@@ -83,6 +85,9 @@ def _check_position(position: Position) -> None:
     _require(flat == (parcel.lots == 0), f"{where} has sign {position.sign} and {parcel.lots} lots")
     _require(not flat or parcel.value == 0, f"{where} is flat with entry value {parcel.value}")
     _require(not flat or position.margin.balance == 0, f"{where} is flat with margin {position.margin.balance}")
+    _require(not position.is_cross or position.margin.balance == 0, f"{where} is cross and has a margin of its own")
+    need = position.need(position.buy_lots, position.buy_cost, position.sell_lots, position.sell_cost)
+    _require(position.reserve == need, f"{where} holds {position.reserve} back, not {need}")
     for order in orders:
         _require(order.level is not None, f"order {order.order_id} of {where} is open but not in the book")
         fits = not order.reduce_only or (order.sign == -position.sign and order.lots <= parcel.lots)

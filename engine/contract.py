@@ -11,7 +11,8 @@ limits, triggers of stop orders) goes by the side. Prices are in ticks, values i
 
 The value of an inverse trade is rounded down once and booked to both sides. In forced orders (liquidation, unwinding)
 it is rounded in favour of the side that is closed: down for a long, whose closing value is what it has to give; up
-for a short.
+for a short. Closing at the mark rounds likewise: ADL in favour of the residual, the last resort in favour of the
+counterparty.
 """
 
 from typing import Final, Protocol

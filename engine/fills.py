@@ -11,7 +11,8 @@ the bankruptcy price, and the wallet must not go below zero. For one fill:
 
 An increase that would leave the position due for liquidation at the mark is forbidden, too. It takes a print far
 below the mark (of which initial margin is a share) or a mark that has lifted the position to a higher tier than that
-in which the order was accepted; where initial margin exceeds the highest maintenance rate nobody needs to look.
+in which the order was accepted; where initial margin exceeds the highest maintenance rate nobody needs to look. (By
+more than a unit, as the values of two inverse quantities may round to a unit less than that of both together.)
 
 A cross position has no margin of its own: nothing is released and what is required stays in the wallet, which must
 carry it beside all other cross positions (`engine.pool.carries_fill`).
@@ -85,8 +86,10 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     if opened:
         mark_value = spec.value(market.mark, opened)
         required = divide_up(opened_value * RATE, stake.leverage)
-        # A new position is healthy where its initial margin exceeds the highest rate; one that grows may be due.
-        is_thin = not is_cross and (stake.sign == sign or required * RATE <= mark_value * spec.tiers[-1].maintenance)
+        # One that grows may be due already.
+        is_thin = not is_cross and (
+            stake.sign == sign or (required - 1) * RATE <= (mark_value + 1) * spec.tiers[-1].maintenance
+        )
         open_loss = (opened_value - mark_value) * sign * spec.direction
         if open_loss > 0:
             required += open_loss

@@ -14,7 +14,6 @@ from engine.fixed import largest_remainders, ratio_text
 from engine.funding import pay_side
 from engine.market import Market
 from engine.pool import equity, free_balance
-from engine.position import Position
 from engine.ranking import pnl_leverage
 from engine.residual import Residual
 from engine.state import ShardState
@@ -37,8 +36,9 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
     )
     shares = _pro_rata(residual.parcel.lots, [position.parcel.lots for position in users])
     for position, lots in zip(users, shares, strict=True):
-        value = market.spec.value(market.mark, lots)
-        if lots and _can_pay(position, lots, value):
+        if lots:
+            # Rounded in favour of the counterparty, which is closed by force: else a unit could exceed its margin.
+            value = market.spec.contract.forced_value(market.mark, lots, position.sign)
             take_out(state, market, residual, lots, value)
             close_counterparty(state, residual, position, lots, value, 0, pnl_leverage(position))
     others = [other for other in market.residuals.values() if _can_close_against(market, residual, other)]
@@ -52,14 +52,6 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
             else:
                 take_out(state, market, other, lots, value)
                 conclude(state, market, other)
-
-
-def _can_pay(position: Position, lots: int, value: int) -> bool:
-    """Whether an isolated position's margin pays what it realises; a rounded inverse value may take the last unit.
-
-    A cross position's account has equity, and realising at the mark leaves that as it is.
-    """
-    return position.is_cross or position.margin.balance + position.exposure * (value - position.parcel.part(lots)) >= 0
 
 
 def _can_close_against(market: Market, residual: Residual, other: Residual) -> bool:

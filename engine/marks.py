@@ -46,7 +46,8 @@ def _check_amounts(market: Market, mark: int) -> None:
     spec = market.spec
     cheapest = market.cheapest_mark or mark
     risen, fallen = (mark, cheapest) if spec.direction > 0 else (cheapest, mark)
-    if spec.value(mark, 1) < AMOUNT_LIMIT and spec.tiers[-1].up_to * risen < AMOUNT_LIMIT * fallen:
+    # An inverse position was worth up to a unit more than its value, which is rounded down.
+    if spec.value(mark, 1) < AMOUNT_LIMIT and (spec.tiers[-1].up_to + 1) * risen <= AMOUNT_LIMIT * fallen:
         return
     lots = max(
         (

@@ -2,6 +2,7 @@
 
 from engine.account import Account
 from engine.book import IcebergOrder, Order
+from engine.fixed import AMOUNT_LIMIT
 from engine.margin import order_cost
 from engine.market import Market
 from engine.matching import Taker, can_fill_whole, take
@@ -250,10 +251,12 @@ def refuse_other_shard(state: ShardState, name: str) -> None:
 
 
 def parse_price(market: Market, text: str) -> int:
-    """A price in ticks. Raises Refused off the grid."""
+    """A price in ticks. Raises Refused off the grid, and from 2^63 ticks on."""
     ticks = market.spec.ticks.parse(text)
     if ticks is None:
         raise Refused("off_tick", f"price {text} is not a multiple of the tick {market.spec.ticks.text(1)}")
+    if ticks >= AMOUNT_LIMIT:
+        raise Refused("amount_too_large", f"price {text} is 2^63 ticks or more")
     return ticks
 
 

@@ -157,9 +157,12 @@ class Position:
         return "cross" if self.is_cross else "isolated"
 
     def join_pool(self) -> None:
-        """Be one of the account's open cross positions while it is one."""
-        positions, name = self.account.pool.positions, self.market.spec.name
+        """Be one of the account's open cross positions while it is one; the first begins a new pool."""
+        pool, name = self.account.pool, self.market.spec.name
+        positions = pool.positions
         if self.is_cross and self.sign:
+            if not positions:
+                pool.left_residual = False
             positions[name] = self
         else:
             positions.pop(name, None)

@@ -102,11 +102,16 @@ def inventory(market: Market) -> list[Residual]:
 
 def _limit_price(market: Market, residual: Residual) -> int | None:
     """The worst price, in ticks, that keeps both the budget and the band; None if no price keeps the budget."""
-    band = market.spec.fund.takeover_band
+    spec, lots = market.spec, residual.parcel.lots
+    band = spec.fund.takeover_band
     bound = residual.parcel.value - residual.exposure * residual.allowed_loss
-    by_budget = market.spec.contract.limit_price(bound, residual.parcel.lots, residual.side)
+    by_budget = spec.contract.limit_price(bound, lots, residual.side)
     if by_budget is None:
         return None
     if residual.side > 0:
+        if residual.expected_loss(spec.value(market.mark, lots)) <= residual.allowed_loss:
+            # The mark keeps the budget for all lots, and `take_out` for some of them. The value of an inverse contract
+            # is rounded down, so the price at which it is the bound exactly may lie above.
+            by_budget = min(by_budget, market.mark)
         return max(1, by_budget, divide_up(market.mark * (RATE - band), RATE))
     return min(by_budget, max(1, divide_down(market.mark * (RATE + band), RATE)))

@@ -99,10 +99,12 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
     refuse_waiting(account)
     position = state.position(account, market)
     if command.mode != position.mode:
-        change = _make_cross if command.mode == "cross" else _make_isolated
-        change(state, position)
-        position.reduced_at = 0  # marks are counted otherwise in the other mode
-    state.make_stale(position)
+        if command.mode == "cross":
+            _make_cross(state, position)
+        else:
+            _make_isolated(state, position)
+        position.reduced_at = 0
+        state.make_stale(position)
     state.touch(position)
 
 

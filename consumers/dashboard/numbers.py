@@ -28,6 +28,7 @@ def brief(value: Decimal | str | int | None) -> str:
 
 
 def rounded(value: Decimal | str | int) -> str:
-    """For headlines: to two places, none from a thousand on."""
+    """For headlines: to two places, none from a thousand on; below one, to three significant digits."""
     number = Decimal(value)
-    return amount(number.quantize(Decimal("1" if abs(number) >= 1000 else "0.01"), context=_PRINT))
+    places = 0 if abs(number) >= 1000 else max(2, 2 - number.adjusted()) if number else 2
+    return amount(number.quantize(Decimal(1).scaleb(-places), context=_PRINT))

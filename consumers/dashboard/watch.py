@@ -14,7 +14,7 @@ from consumers.dashboard.cases import Case, Largest
 from consumers.dashboard.page import render_page
 from consumers.dashboard.timeline import Bars, Line
 from consumers.dead_letters import DeadLetter
-from consumers.exact import ZERO, minus, plus, times
+from consumers.exact import ZERO, minus, plus, quotient, times
 from consumers.replay.tally import Tally
 from schemas import claims
 from schemas import events as wire
@@ -41,11 +41,14 @@ class DeadLetterRow(Struct, frozen=True):
 class MarketWatch:
     """One market over time."""
 
-    def __init__(self, name: str, *, asset: str, fund: str, multiplier: Decimal) -> None:
+    def __init__(self, name: str, config: VenueConfig) -> None:
+        settings = config.markets[name]
         self.name = name
-        self.asset = asset
-        self.fund = fund
-        self.multiplier = multiplier
+        self.asset = config.shards[settings.shard].asset
+        self.fund = settings.fund
+        self._multiplier = Decimal(settings.multiplier)
+        self._decimals = config.assets[self.asset].decimals
+        self._is_inverse = settings.contract == "inverse"
         self.marks = Line()
         self.longs = Line()
         self.shorts = Line()
@@ -60,7 +63,10 @@ class MarketWatch:
 
     def notional(self, qty: str, price: str) -> Decimal:
         """What a quantity is worth at a price, in the settlement asset."""
-        return times(times(Decimal(qty), Decimal(price)), self.multiplier)
+        contracts = times(Decimal(qty), self._multiplier)
+        if self._is_inverse:
+            return quotient(contracts, Decimal(price), self._decimals)
+        return times(contracts, Decimal(price))
 
     def position(self, account: str, side: str, qty: Decimal) -> None:
         """Follow the users' open interest."""
@@ -102,14 +108,7 @@ class Dashboard:
     """Watches a run and renders its page."""
 
     def __init__(self, config: VenueConfig) -> None:
-        self.markets: dict[str, MarketWatch] = {}
-        for name, market in config.markets.items():
-            self.markets[name] = MarketWatch(
-                name,
-                asset=config.shards[market.shard].asset,
-                fund=market.fund,
-                multiplier=Decimal(market.multiplier),
-            )
+        self.markets = {name: MarketWatch(name, config) for name in config.markets}
         self.funds = {
             name: FundWatch(name, asset=fund.asset, minimum=Decimal(fund.minimum))
             for name, fund in config.funds.items()

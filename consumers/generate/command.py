@@ -62,7 +62,7 @@ def _instant(context: click.Context, parameter: click.Parameter, value: str | No
     metavar="LOG",
     help="The log to write: JSON lines, compressed if the name ends in .gz or .zst.",
 )
-@click.option("--market", help="A market of the config; its first one if left out.")
+@click.option("--market", help="A linear market of the config; its first one if left out.")
 @click.option(
     "--scenario",
     type=click.Choice(tuple(SCENARIOS)),
@@ -177,11 +177,15 @@ def _terms(config_path: Path, market: str | None) -> Terms:
     except ConfigError as error:
         text = str(error)
         raise UsageFailure(text if text.startswith(f"{config_path}:") else f"{config_path}: {text}") from None
-    name = next(iter(venue.shard_of_market)) if market is None else market
-    if name not in venue.shard_of_market:
-        raise UsageFailure(f"--market: expected one of {', '.join(venue.shard_of_market)}; got {name!r}")
-    shard = venue.shard_of_market[name]
-    return Terms(shard, venue.shards[shard].markets[name])
+    specs = {name: venue.shards[shard].markets[name] for name, shard in venue.shard_of_market.items()}
+    linear = [name for name, spec in specs.items() if spec.direction > 0]
+    if not linear:
+        raise UsageFailure(f"{config_path}: expected a linear market; the population cannot trade inverse ones")
+    name = linear[0] if market is None else market
+    if name not in linear:
+        what = "an inverse market" if name in specs else repr(name)
+        raise UsageFailure(f"--market: expected one of {', '.join(linear)}; got {what}")
+    return Terms(venue.shard_of_market[name], specs[name])
 
 
 def _start_price(terms: Terms, text: str) -> int:

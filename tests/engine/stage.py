@@ -65,8 +65,11 @@ def second_market(name: str = "ETH-USDT", settings: str = "") -> str:
 class Stage:
     """Runs commands against a venue. Every event goes through its bytes, and every invariant is checked."""
 
+    market, shard, fund_name = MARKET, "usdt", "btc"
+    toml = staticmethod(venue_toml)
+
     def __init__(self, **settings: str) -> None:
-        self.config: VenueConfig = parse_config(venue_toml(**settings))
+        self.config: VenueConfig = parse_config(self.toml(**settings))
         self.venue = Venue(self.config)
         self.now = 1_700_000_000 * SECOND
         self.log: list[bytes] = []
@@ -89,7 +92,7 @@ class Stage:
         """Money for an account."""
         return self.send(
             "account.deposit",
-            shard="usdt",
+            shard=self.shard,
             account=account,
             amount=amount,
             transfer_id=transfer_id or self._next_id("t"),
@@ -97,7 +100,7 @@ class Stage:
 
     def mark(self, price: str) -> list[Event]:
         """A mark price."""
-        return self.send("price.mark", market=MARKET, price=price)
+        return self.send("price.mark", market=self.market, price=price)
 
     def funding(self, rate: str, market: str = MARKET) -> list[Event]:
         """A funding."""
@@ -105,11 +108,11 @@ class Stage:
 
     def leverage(self, account: str, leverage: str) -> list[Event]:
         """An account's leverage."""
-        return self.send("account.leverage", market=MARKET, account=account, leverage=leverage)
+        return self.send("account.leverage", market=self.market, account=account, leverage=leverage)
 
     def margin(self, account: str, amount: str) -> list[Event]:
         """Margin added to a position, or with a minus taken from it."""
-        return self.send("account.margin", market=MARKET, account=account, amount=amount)
+        return self.send("account.margin", market=self.market, account=account, amount=amount)
 
     def buy(self, account: str, qty: str, price: str | None = None, **fields: Any) -> list[Event]:
         """A limit order, or a market order without a price."""
@@ -121,36 +124,36 @@ class Stage:
 
     def cancel(self, account: str, order_id: str) -> list[Event]:
         """One order out."""
-        return self.send("order.cancel", market=MARKET, account=account, order_id=order_id)
+        return self.send("order.cancel", market=self.market, account=account, order_id=order_id)
 
     def amend(self, account: str, order_id: str, **fields: Any) -> list[Event]:
         """Another price or quantity."""
-        return self.send("order.amend", market=MARKET, account=account, order_id=order_id, **fields)
+        return self.send("order.amend", market=self.market, account=account, order_id=order_id, **fields)
 
     def account(self, name: str) -> dict[str, Any]:
         """The report's entry of an account."""
-        entry: dict[str, Any] = self.venue.report()["accounts"]["usdt"][name]
+        entry: dict[str, Any] = self.venue.report()["accounts"][self.shard][name]
         return entry
 
     def position(self, name: str) -> dict[str, Any]:
         """The report's entry of an account's position."""
-        entry: dict[str, Any] = self.account(name)["positions"][MARKET]
+        entry: dict[str, Any] = self.account(name)["positions"][self.market]
         return entry
 
-    def book(self, side: str, market: str = MARKET) -> list[tuple[str, str, str]]:
+    def book(self, side: str, market: str | None = None) -> list[tuple[str, str, str]]:
         """What rests on a side, in the order in which it trades: price, order id, remaining quantity."""
-        found = self.venue.shards["usdt"].state.markets[market]
+        found = self.venue.shards[self.shard].state.markets[market or self.market]
         levels = found.book.bids if side == "buy" else found.book.asks
         ticks, lots = found.spec.ticks, found.spec.lots
         return [(ticks.text(o.price), o.order_id, lots.text(o.lots)) for level in levels for o in level]
 
     def rows(self) -> list[tuple[object, ...]]:
         """What the engine's state says but for clock and event numbers: a refused command leaves it as it was."""
-        return [row for row in self.venue.shards["usdt"].rows() if row[0] not in ("outbox", "topic")]
+        return [row for row in self.venue.shards[self.shard].rows() if row[0] not in ("outbox", "topic")]
 
     def fund(self) -> dict[str, Any]:
         """The report's entry of the fund."""
-        entry: dict[str, Any] = self.venue.report()["funds"]["btc"]
+        entry: dict[str, Any] = self.venue.report()["funds"][self.fund_name]
         return entry
 
     def open_position(self, account: str, side: str, qty: str, price: str, leverage: str, against: str) -> None:
@@ -165,7 +168,7 @@ class Stage:
             fields["price"] = price
         fields.setdefault("order_id", self._next_id("o"))
         kind = "limit" if price is not None else "market"
-        return self.send("order.new", market=MARKET, account=account, side=side, kind=kind, qty=qty, **fields)
+        return self.send("order.new", market=self.market, account=account, side=side, kind=kind, qty=qty, **fields)
 
     def _next_id(self, letter: str) -> str:
         self._ids += 1

@@ -17,12 +17,15 @@ FOLDER = Path(__file__).parent
 
 
 class Expected(NamedTuple):
-    """What the contract says comes of an example. `facts` are fields of the one event of that type."""
+    """What the contract says comes of an example. `facts` are fields of the one event of that type or, after a
+    colon, of that liquidation."""
 
     name: str
     fund: str
     facts: dict[str, dict[str, Any]]
     liquidated: str = "alice"
+    shard: str = "usdt"
+    conserved: tuple[str, str] = ("USDT", "0.000000")
 
 
 EXAMPLES = [
@@ -71,6 +74,21 @@ EXAMPLES = [
         },
     ),
     Expected(
+        "5_surplus_of_a_cross_account",
+        "37.000000",
+        {
+            "liquidation.started:usdt:1": {"market": "ETH-USDT", "equity": "60.000000", "mode": "cross"},
+            "liquidation.settled:usdt:1": {"average_price": "963.70000000", "surplus": "0.000000"},
+            "liquidation.started:usdt:2": {
+                "market": "BTC-USDT",
+                "equity": "47.000000",
+                "maintenance_margin": "47.050000",
+            },
+            "liquidation.settled:usdt:2": {"average_price": "9400.00000000", "surplus": "37.000000", "to": "fund"},
+            "fund.credited": {"amount": "37.000000", "cause_kind": "surplus"},
+        },
+    ),
+    Expected(
         "6_fund_minimum_and_withdrawal",
         "1000.000000",
         {
@@ -79,6 +97,24 @@ EXAMPLES = [
             "fund.debited": {"amount": "50.000000", "cause_kind": "withdrawal"},
         },
         liquidated="",
+    ),
+    Expected(
+        "8_inverse_long_sold_above_bankruptcy",
+        "0.00350878",
+        {
+            # Worth 1.09457092 BTC at the mark, 1.1 at bankruptcy, and sold for 1.09649122.
+            "liquidation.started": {
+                "mark_price": "9136.0",
+                "bankruptcy_price": "9090.90909091",
+                "bankruptcy_value": "1.10000000",
+                "equity": "0.00542908",
+                "maintenance_margin": "0.00547285",
+            },
+            "liquidation.ordered": {"side": "sell", "price": "9091.0", "qty": "10000"},
+            "liquidation.settled": {"average_price": "9120.00006712", "surplus": "0.00350878", "to": "fund"},
+        },
+        shard="coin",
+        conserved=("BTC", "0.00000000"),
     ),
 ]
 
@@ -97,16 +133,21 @@ def replayed(name: str, out: Path) -> tuple[bytes, dict[str, Any]]:
 def test_worked_example_holds_to_the_unit(example: Expected, tmp_path: Path) -> None:
     events, report = replayed(example.name, tmp_path)
     assert report["funds"]["btc"]["balance"] == example.fund
-    assert report["conservation"] == {"USDT": "0.000000"}
+    assert report["conservation"] == dict([example.conserved])
     assert report["counts"]["dead_letters"] == 0
     published = [orjson.loads(line) for line in events.splitlines()]
-    for type_, fields in example.facts.items():
-        (event,) = [event for event in published if event["type"] == type_]
+    for name, fields in example.facts.items():
+        type_, _, liquidation_id = name.partition(":")
+        (event,) = [
+            event
+            for event in published
+            if event["type"] == type_ and event.get("liquidation_id", "").endswith(liquidation_id)
+        ]
         assert {field: event[field] for field in fields} == fields
     if example.liquidated:
-        account = report["accounts"]["usdt"][example.liquidated]
+        account = report["accounts"][example.shard][example.liquidated]
         assert account["positions"] == {}
-        assert account["wallet"] == "0.000000", "the trader loses the margin, which was all there was, and no more"
+        assert account["wallet"] == example.conserved[1], "the trader loses the margin, which was all there was"
     assert events == (FOLDER / example.name / "expected.jsonl").read_bytes()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import Result
 
@@ -44,6 +45,32 @@ def test_a_config_that_cannot_be_used_is_named(run: Run, venue: Path) -> None:
     result = run()
     assert result.exit_code == 2
     assert result.stderr.startswith(f"Error: {venue}: markets.BTC-USDT.fund: expected one of btc")
+
+
+def make_inverse(venue: Path, market: str) -> None:
+    """Turn a market of the config into an inverse one."""
+    text = venue.read_text()
+    venue.write_text(text.replace(f"[markets.{market}]", f'[markets.{market}]\ncontract = "inverse"'))
+
+
+def test_an_inverse_market_is_refused_by_name_and_passed_over_otherwise(run: Run, venue: Path, tmp_path: Path) -> None:
+    """The population thinks linear."""
+    make_inverse(venue, "BTC-USDT")
+    result = run("--market", "BTC-USDT")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: --market: expected one of ETH-USDT; got an inverse market\n"
+    assert run("--accounts", "10", "--bars", "20").exit_code == 0
+    markets = {orjson.loads(line).get("market", "ETH-USDT") for line in (tmp_path / "log.jsonl").open()}
+    assert markets == {"ETH-USDT"}
+
+
+def test_a_config_without_a_linear_market_is_refused(run: Run, venue: Path) -> None:
+    """One line says why."""
+    make_inverse(venue, "BTC-USDT")
+    make_inverse(venue, "ETH-USDT")
+    result = run()
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {venue}: expected a linear market; the population cannot trade inverse ones\n"
 
 
 def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from schemas.claims import LiquidationClosed, LiquidationPartlyClosed, Liquidati
 from schemas.events import AdlCompleted, AdlExecuted, LossDeficit, LossSocialised
 from tests.reference.book import cancel_unaffordable
 from tests.reference.exact import floor, largest_remainders, ratio18
-from tests.reference.fills import after_change, close_lots
+from tests.reference.fills import after_change, close_lots, in_forced_value
 from tests.reference.funding import pay_account, pay_side
 from tests.reference.inventory import book_unwound
 from tests.reference.liquidation import expected_loss
@@ -96,7 +96,8 @@ def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
 
 
 def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
-    return market.value_at_mark(lots) if at_mark else residual.parcel.share(lots)
+    """At the mark rounded in favour of the residual, else its share of bankruptcy value."""
+    return in_forced_value(market, -residual.side, market.mark, lots) if at_mark else residual.parcel.share(lots)
 
 
 def _ask_to_close(
@@ -208,8 +209,9 @@ def close_at_mark(shard: Shard, market: Market, residual: Residual) -> None:
     pay_side(shard, market, -residual.side)
     users = [p for p in opposing(shard, market, residual) if equity(shard, pool(shard, p)) > 0]
     for position, lots in zip(users, _pro_rata(residual, [p.parcel.lots for p in users]), strict=True):
-        value = market.value_at_mark(lots)
-        if lots and _can_pay(shard, position, lots, value):
+        if lots:
+            # Rounded in favour of the counterparty, which is closed by force.
+            value = in_forced_value(market, -position.sign, market.mark, lots)
             standing = standing_of(shard, position)
             take_out(shard, market, residual, lots, value)
             close_counterparty(shard, market, residual, position, lots, value, 0, standing)
@@ -223,12 +225,6 @@ def close_at_mark(shard: Shard, market: Market, residual: Residual) -> None:
             else:
                 take_out(shard, market, other, lots, value)
                 conclude(shard, market, other)
-
-
-def _can_pay(shard: Shard, position: Position, lots: int, value: int) -> bool:
-    """An isolated margin pays what is realised; a rounded inverse value may take its last unit."""
-    realised = exposure(shard, position) * (value - position.parcel.share(lots))
-    return position.mode == "cross" or shard.margin(position) + realised >= 0
 
 
 def _pro_rata(residual: Residual, weights: list[int]) -> list[int]:

@@ -138,8 +138,15 @@ def book_fill(shard: Shard, position: Position, fill: Fill) -> None:
 
 def after_change(shard: Shard, position: Position) -> None:
     """What follows from a new size: reduce-only orders fit it, and it is published."""
+    end_pool(shard, position.account)
     fit_reduce_only(shard, position)
     shard.touch(position)
+
+
+def end_pool(shard: Shard, account: str) -> None:
+    """Without cross positions, what a liquidation of some left behind is forgotten."""
+    if not cross_positions(shard, account):
+        shard.accounts[account].left_residual = False
 
 
 def in_forced_value(market: Market, sign: int, price: int, lots: int) -> int:

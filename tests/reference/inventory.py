@@ -61,6 +61,9 @@ def unwind(shard: Shard, market: Market, residual: Residual) -> None:
     if by_budget is None:
         return
     if side > 0:
+        if expected_loss(market, residual) <= residual.budget - residual.loss:
+            # The mark keeps the budget, though the exact price of an inverse value that is rounded down may lie above.
+            by_budget = min(by_budget, market.mark)
         limit = max(by_budget, ceil(market.mark * (1 - band)))
     else:
         limit = min(by_budget, max(1, floor(market.mark * (1 + band))))

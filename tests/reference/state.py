@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from schemas.claims import Claim
 from schemas.commands import OrderNew
 from schemas.fields import MarginMode, PositionSide
-from tests.reference.exact import floor
+from tests.reference.exact import LIMIT, floor
 from tests.reference.rules import MarketRules, ShardRules, duration
 from tests.reference.stream import Memory, Refused, Stream
 
@@ -308,6 +308,8 @@ def parse_ticks(rules: MarketRules, text: str) -> int:
     ticks = Fraction(text) / rules.tick
     if ticks.denominator != 1:
         raise Refused("off_tick")
+    if ticks >= LIMIT:
+        raise Refused("amount_too_large")
     return int(ticks)
 
 

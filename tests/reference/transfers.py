@@ -12,6 +12,7 @@ from schemas.commands import (
 )
 from schemas.events import AccountUpdated, TransferKnown
 from tests.reference.exact import LIMIT
+from tests.reference.fills import end_pool
 from tests.reference.margin import (
     can_part_with,
     cross_positions,
@@ -137,6 +138,7 @@ def set_margin_mode(shard: Shard, command: AccountMarginMode) -> None:
         if position.sign:
             _move_to_mode(shard, position, command.mode)
         position.mode, position.reduced_at = command.mode, 0
+        end_pool(shard, command.account)
     shard.touch(position)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,7 +16,9 @@ from consumers.dashboard import page, watch
 from consumers.dashboard.cases import Largest
 from consumers.dashboard.numbers import amount, brief, rounded
 from consumers.dashboard.timeline import BARS_MAX, BUCKETS_MAX, Bars, Line
+from consumers.dashboard.watch import MarketWatch
 from consumers.moments import SECOND
+from schemas.config import load_config
 from tests.replay.conftest import Run, encoded, three_endings
 
 
@@ -231,6 +234,23 @@ def test_the_largest_are_kept_and_the_rest_is_counted(sizes: list[int], limit: i
     assert largest.cut == max(0, len(sizes) - limit)
 
 
+def test_amounts_of_an_inverse_market_are_in_the_coin(replay: Callable[..., Run], venue: Path) -> None:
+    """10,000 contracts at 9,136 are a notional of 1.09457092 BTC, not of 91,360,000."""
+    example = Path(__file__).parent.parent / "examples" / "8_inverse_long_sold_above_bankruptcy"
+    venue.write_text((example / "venue.toml").read_text())
+    run = replay(example / "commands.jsonl", options=("--html",))
+    assert run.exit_code == 0, run.stderr
+    page = Page((run.out / "report.html").read_text())
+    assert "1.09 BTC notional" in page.text
+    assert "+0.00351 since the opening" in page.text
+    assert ("td", {"title": "1.09457092"}) in page.elements
+    assert "BTC-USD, BTC" in run.stdout
+    assert "0.00350878" in run.stdout
+    market = MarketWatch("BTC-USD", load_config(venue))
+    assert market.notional("3", "30000.5") == Decimal("0.00009999")
+    assert market.notional("3", "30000") == Decimal("0.00010000")
+
+
 # --- numbers -------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +267,9 @@ def test_the_largest_are_kept_and_the_rest_is_counted(sizes: list[int], limit: i
         (brief("123456789012345678901234567890.123456"), "123,456,789,012,345,678,901,234,567,890.12"),
         (rounded("1234567.89"), "1,234,568"),
         (rounded("12.345"), "12.34"),
+        (rounded("0.00542908"), "0.00543"),
+        (rounded("-0.25000000"), "−0.25"),
+        (rounded("0.00000000"), "0"),
     ],
 )
 def test_numbers_are_written_for_reading(shown: str, expected: str) -> None:
