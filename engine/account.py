@@ -8,17 +8,23 @@ class Pool:
     """The open cross positions of an account, which its wallet carries together; `positions` by market name.
 
     `left_residual` says whether the liquidation that is under way has left something to settlement. `stale` and
-    `waiting` are what they are for an isolated position, which is a margin pool of its own.
+    `waiting` are what they are for an isolated position, which is a margin pool of its own. `free_profit` says whether
+    unrealised profit counts as free balance.
     """
 
-    __slots__ = ("account", "left_residual", "positions", "stale", "waiting")
+    __slots__ = ("account", "free_profit", "left_residual", "positions", "stale", "waiting")
 
-    def __init__(self, account: "Account") -> None:
+    def __init__(self, account: "Account", *, free_profit: bool) -> None:
         self.account = account
+        self.free_profit = free_profit
         self.positions: dict[str, Position] = {}
         self.left_residual = False
         self.stale = False
         self.waiting = False
+
+    def counted(self, profit: int) -> int:
+        """What of a position's uPnL the free balance counts, in units."""
+        return profit if profit < 0 or self.free_profit else 0
 
 
 class Account:
@@ -27,11 +33,11 @@ class Account:
 
     __slots__ = ("cancel_at", "name", "pool", "positions", "reserved", "touched", "waiting", "wallet")
 
-    def __init__(self, shard_name: str, name: str) -> None:
+    def __init__(self, shard_name: str, name: str, *, free_profit: bool = False) -> None:
         self.name = name
         self.wallet = Purse(f"{shard_name}/wallet/{name}")
         self.positions: dict[str, Position] = {}
-        self.pool = Pool(self)
+        self.pool = Pool(self, free_profit=free_profit)
         self.reserved = 0
         self.cancel_at = 0
         self.waiting = 0

@@ -86,7 +86,8 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     if opened:
         mark_value = spec.value(market.mark, opened)
         required = divide_up(opened_value * RATE, stake.leverage)
-        # One that grows may be due already.
+        # A new position is healthy where its initial margin exceeds the highest rate, by more than a unit of rounding;
+        # one that grows may be due.
         is_thin = not is_cross and (
             stake.sign == sign or (required - 1) * RATE <= (mark_value + 1) * spec.tiers[-1].maintenance
         )

@@ -7,7 +7,8 @@ one pool, carried by its wallet W, which may be below zero while they are open:
     initial margin of a cross position = ceil(EV ÷ leverage), which does not breathe with the mark
     losses = Σ min(0, uPnL);  free balance = max(0, W + losses − what orders and initial margins hold back)
 
-Unrealised profit is equity, but never free balance. A cross position's share of E is its allotment, and its
+Unrealised profit is equity, but never free balance, unless the shard's `free_profit` says so: then Σ uPnL stands in the
+place of the losses. A cross position's share of E is its allotment, and its
 bankruptcy value is BV = MV − e × allotment: closed there, it takes exactly its share along. E ≥ 0 is allotted by
 share of MM; E < 0 to losing positions by their loss, at most their loss, any excess by share of MM. Odd units go by
 market name.
@@ -37,10 +38,10 @@ class Stake(Protocol):
 
 
 class Sums(NamedTuple):
-    """Over `positions` cross positions, in units: Σ uPnL, its losses alone, Σ initial and Σ maintenance margin."""
+    """Over `positions` cross positions, in units: Σ uPnL, what of it is free, Σ initial and Σ maintenance margin."""
 
     unrealised: int
-    losses: int
+    counted: int
     initial: int
     maintenance: int
     positions: int
@@ -48,7 +49,7 @@ class Sums(NamedTuple):
 
 def sum_pool(pool: Pool, without: str | None = None) -> Sums:
     """Add up the open cross positions of an account, at the current marks, but for the one in market `without`."""
-    unrealised = losses = initial = maintenance = positions = 0
+    unrealised = counted = initial = maintenance = positions = 0
     for name, position in pool.positions.items():
         if name == without:
             continue
@@ -56,27 +57,27 @@ def sum_pool(pool: Pool, without: str | None = None) -> Sums:
         value = spec.value(position.market.mark, position.parcel.lots)
         profit = position.exposure * (value - position.parcel.value)
         unrealised += profit
-        if profit < 0:
-            losses += profit
+        counted += pool.counted(profit)
         initial += position.initial_margin
         maintenance += maintenance_margin(spec, value)
         positions += 1
-    return Sums(unrealised, losses, initial, maintenance, positions)
+    return Sums(unrealised, counted, initial, maintenance, positions)
 
 
-def losses(account: Account) -> int:
-    """Σ min(0, uPnL) over the open cross positions: what of the wallet is lost already."""
-    return sum(min(0, unrealised_pnl(position)) for position in account.pool.positions.values())
+def counted_pnl(account: Account) -> int:
+    """What of the uPnL of the open cross positions the free balance counts: the losses, unless profit is free, too."""
+    pool = account.pool
+    return sum(pool.counted(unrealised_pnl(position)) for position in pool.positions.values())
 
 
 def unreserved(account: Account) -> int:
-    """W + losses − what is held back, in units; negative when the account no longer carries what it has open."""
+    """W + counted uPnL − what is held back, in units; negative when the account no longer carries what it has open."""
     balance = account.wallet.balance - account.reserved
-    return balance + losses(account) if account.pool.positions else balance
+    return balance + counted_pnl(account) if account.pool.positions else balance
 
 
 def free_balance(account: Account) -> int:
-    """What can be withdrawn or moved, in units; never below zero, and unrealised profit does not count."""
+    """What can be withdrawn or moved, in units; never below zero."""
     return max(0, unreserved(account))
 
 
@@ -202,8 +203,8 @@ def carries_fill(
 
     `closed` is lots and the value they carry along; `opened` is lots, value and the margin they require, which for an
     isolated stake is part of `wallet_change` already. What increases risk needs the initial margin of everything,
-    without counting unrealised profit, and equity above maintenance margin; what reduces it must leave equity at
-    maintenance margin or above. An isolated reduction that adds to the wallet is always carried.
+    without counting unrealised profit unless it is free, and equity above maintenance margin; what reduces it must
+    leave equity at maintenance margin or above. An isolated reduction that adds to the wallet is always carried.
     """
     closed_lots, carried = closed
     opened_lots, opened_value, required = opened
@@ -213,7 +214,7 @@ def carries_fill(
     if not stake.is_cross:
         own = wallet + beside.unrealised
         if opened_lots:
-            return wallet + beside.losses >= beside.initial and own > beside.maintenance
+            return wallet + beside.counted >= beside.initial and own > beside.maintenance
         return wallet_change >= 0 or own >= beside.maintenance
     left_lots, left_value = stake.parcel.lots - closed_lots, stake.parcel.value - carried
     left_profit = stake.sign * spec.direction * (spec.value(mark, left_lots) - left_value)
@@ -221,7 +222,7 @@ def carries_fill(
         own = wallet + left_profit + beside.unrealised
         return own >= beside.maintenance + maintenance_margin(spec, spec.value(mark, left_lots))
     left_initial = divide_up(left_value * RATE, stake.leverage)
-    if wallet + min(0, left_profit) + beside.losses < left_initial + beside.initial + required:
+    if wallet + stake.account.pool.counted(left_profit) + beside.counted < left_initial + beside.initial + required:
         return False
     value = spec.value(mark, left_lots + opened_lots)
     profit = sign * spec.direction * (value - left_value - opened_value)

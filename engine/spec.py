@@ -190,6 +190,7 @@ class ShardSpec(NamedTuple):
     name: str
     asset: AssetSpec
     position_detail: bool
+    free_profit: bool
     markets: dict[str, MarketSpec]
     limits: LimitsSpec
 
@@ -226,7 +227,14 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         if name in config.shards:
             raise ConfigError(f"shards.{name}: expected another name; the ledger has accounts that begin with {name}/")
     shards = {
-        name: ShardSpec(name, _known(f"shards.{name}.asset", shard.asset, assets), shard.position_detail, {}, limits)
+        name: ShardSpec(
+            name,
+            _known(f"shards.{name}.asset", shard.asset, assets),
+            shard.position_detail,
+            shard.free_profit,
+            {},
+            limits,
+        )
         for name, shard in config.shards.items()
     }
     shard_of_market: dict[str, str] = {}

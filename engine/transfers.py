@@ -36,7 +36,9 @@ def deposit(state: ShardState, command: AccountDeposit) -> None:
         raise Refused("amount_too_large", "the shard's deposits would reach 2^63 units")
     account = state.accounts.get(command.account)
     if account is None:
-        state.accounts[command.account] = account = Account(state.spec.name, command.account)
+        state.accounts[command.account] = account = Account(
+            state.spec.name, command.account, free_profit=state.spec.free_profit
+        )
     state.ledger.move(state.external, account.wallet, amount, "deposit")
     state.touch_account(account)
     _note_transfer(state, command, amount)
@@ -103,7 +105,7 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
             _make_cross(state, position)
         else:
             _make_isolated(state, position)
-        position.reduced_at = 0
+        position.reduced_at = 0  # marks are counted otherwise in the other mode
         state.make_stale(position)
     state.touch(position)
 

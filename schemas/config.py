@@ -92,6 +92,7 @@ class ShardConfig(_Table, frozen=True):
     asset: Id
     partition: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     position_detail: bool = False
+    free_profit: bool = False
 
     def __post_init__(self) -> None:
         check_id("asset", self.asset)

@@ -24,6 +24,7 @@ def venue_toml(
     fund: str = "",
     market: str = "",
     limits: str = "",
+    shard: str = "",
 ) -> str:
     """A venue with one market and no fees; settings may be added to its tables."""
     return f"""
@@ -39,6 +40,7 @@ def venue_toml(
         [shards.usdt]
         asset = "USDT"
         position_detail = true
+        {shard}
         [markets.{MARKET}]
         shard = "usdt"
         fund = "btc"

@@ -183,7 +183,7 @@ def test_a_maker_whom_his_funding_makes_due_is_filled_all_the_same_and_then_liqu
 
 
 def test_whom_a_liquidation_meets_is_liquidated_by_the_same_command_if_his_funding_makes_him_due() -> None:
-    # a4 would buy 0.1 more at 1 % of margin: 30 + 9.98 and a uPnL of 2 are not above an MM of 55, so he may not.
+    # a4 bids for 0.1 more at 1 % of margin; its payment leaves it due, so the bid is cancelled and a4 is next.
     stage = several(4, limits=TWO_PER_COMMAND)
     stage.deposit("bidder", "100000")
     stage.leverage("a4", "100")

@@ -53,13 +53,13 @@ def test_the_value_is_rounded_once_per_trade_and_not_per_contract() -> None:
 
 
 def test_multiplier_lot_and_tick_scale_the_value() -> None:
-    # 7 lots of 0.3 contracts of 100 USD are 210 USD; at 12.5 that is 16.8 of a coin with 3 decimals.
-    toml = coin_toml(market='multiplier = "100"', decimals="3", tick="0.25", lot="0.3")
+    # 7 lots of 0.3 contracts of 62.5 USD are 131.25 USD; at 12.5 that is 10.5 of a coin with 3 decimals.
+    toml = coin_toml(market='multiplier = "62.5"', decimals="3", tick="0.25", lot="0.3")
     spec = compile_venue(parse_config(toml)).shards["coin"].markets[COIN_MARKET]
     ticks, lots = spec.ticks.parse("12.5"), spec.lots.parse("2.1")
     assert (ticks, lots) == (50, 7)
-    assert spec.asset.text(spec.value(50, 7)) == "16.800"
-    assert spec.price_text(16_800, 7) == "12.50000000"
+    assert spec.asset.text(spec.value(50, 7)) == "10.500"
+    assert spec.price_text(10_500, 7) == "12.50000000"
     assert spec.price_text(0, 7) is None
 
 
@@ -194,6 +194,28 @@ def test_a_reduction_beyond_the_bankruptcy_price_is_refused() -> None:
     assert cancelled.reason == "margin"
     stage.buy("carl", "10000", "9091")
     assert of_type(stage.sell("alice", "10000", reduce_only=True), TradeExecuted)
+
+
+@pytest.mark.parametrize(("price", "trades"), [("6742", 1), ("6741.5", 0)])
+def test_a_cross_reduction_leaves_equity_at_maintenance_margin_or_above(price: str, trades: int) -> None:
+    # Long 10,000 from 10,000 on a wallet of 0.3, at 9,000: what remains of it has lost 0.05555555 and needs 0.00277777,
+    # so to close 5,000, carried at 0.5, may cost 0.74166668, at 6,741.57.
+    stage = market(market='default_mode = "cross"')
+    stage.deposit("dave", "0.3")
+    stage.open_position("dave", "buy", "10000", "10000", "10", against="bob")
+    stage.mark("9000")
+    stage.buy("carl", "5000", price)
+    assert len(of_type(stage.sell("dave", "5000", reduce_only=True), TradeExecuted)) == trades
+
+
+def test_a_cross_long_that_has_gained_may_be_increased() -> None:
+    # At 20,000 it is worth 0.5 and has gained 0.5; the wallet of 0.12 carries 0.1 and 0.0005 of initial margin.
+    stage = market(market='default_mode = "cross"')
+    stage.deposit("dave", "0.12")
+    stage.open_position("dave", "buy", "10000", "10000", "10", against="bob")
+    stage.mark("20000")
+    stage.open_position("dave", "buy", "100", "20000", "10", against="bob")
+    assert (stage.position("dave")["qty"], stage.account("dave")["free"]) == ("10100", "0.01950000")
 
 
 @pytest.mark.parametrize(("amount", "expected"), [("-0.05", []), ("-0.05000001", ["insufficient_margin"])])
@@ -408,6 +430,10 @@ def test_what_a_position_was_worth_beyond_its_rounded_value_counts_when_the_mark
     stage.mark("3000000000000000000")
     stage.open_position("alice", "buy", "10", "3000000000000000000", "10", against="bob")
     assert stage.position("alice")["entry_value"] == "0.00000001"
+    assert codes(stage.mark("0.5")) == ["amount_too_large"]
+    # The highest mark counts, not the one before.
+    stage.margin("alice", "900")
+    assert codes(stage.mark("1500000000")) == []
     assert codes(stage.mark("0.5")) == ["amount_too_large"]
 
 

@@ -273,6 +273,59 @@ def test_a_position_in_a_higher_tier_is_first_reduced_to_a_lower_one(
     assert of_type(stage.mark(mark), LiquidationStarted) == []
 
 
+@pytest.mark.parametrize(
+    ("side", "mark", "fee", "charged"),
+    [
+        # 30,714 are sold for 3.30755976, 0.07098024 less than their share of 4.4.
+        ("buy", "9286", "0.001", "0.00330756"),
+        ("buy", "9286", "0.05", "0.07098024"),
+        # 29,121 are bought back for 2.67680854, 0.05591854 more than their share of 3.6.
+        ("sell", "10879", "0.001", "0.00267681"),
+        ("sell", "10879", "0.05", "0.05591854"),
+    ],
+)
+def test_the_fee_of_a_reduction_is_at_most_what_its_fills_left(side: str, mark: str, fee: str, charged: str) -> None:
+    stage = with_money(tiers=TIERS, market=f'partial = "tier"\nliquidation_fee = "{fee}"')
+    stage.deposit("alice", "0.4")
+    stage.leverage("bob", "1")
+    stage.open_position("alice", side, "40000", "10000", "10", against="bob")
+    (stage.buy if side == "buy" else stage.sell)("carl", "40000", mark)
+    (settled,) = of_type(stage.mark(mark), LiquidationSettled)
+    assert (settled.fee, settled.surplus) == (charged, "0.00000000")
+
+
+QUARTERLY = """
+[markets.BTC-USD-Q]
+shard = "coin"
+fund = "coin"
+contract = "inverse"
+default_mode = "cross"
+tick = "0.5"
+lot = "1"
+tiers = [{ up_to = "100", initial = "0.01", maintenance = "0.005" }]
+"""
+
+
+def test_a_cross_long_is_closed_at_its_allotment_and_the_fee_is_at_most_what_its_fills_left() -> None:
+    # Long 10,000 and 1,000 from 10,000 on a wallet of 0.3. At 7,700 the first is worth 1.29870129: E = 0.00129871 of a
+    # ΣMM of 0.00649350 + 0.0005. 0.00120586 is allotted to it, so it is bankrupt at 1.29990715; sold for 1.29903871.
+    stage = with_money(market=f'default_mode = "cross"\nliquidation_fee = "0.002"{QUARTERLY}')
+    stage.deposit("alice", "0.3")
+    stage.send("price.mark", market="BTC-USD-Q", price="10000")
+    for market, qty in (("BTC-USD", "10000"), ("BTC-USD-Q", "1000")):
+        for account, side in (("bob", "sell"), ("alice", "buy")):
+            order = {"account": account, "order_id": market, "side": side, "qty": qty, "price": "10000"}
+            stage.send("order.new", market=market, kind="limit", **order)
+    stage.buy("carl", "10000", "7698")
+    assert of_type(stage.mark("7750"), LiquidationStarted) == []
+    events = stage.mark("7700")
+    first = of_type(events, LiquidationStarted)[0]
+    assert (first.market, first.equity, first.maintenance_margin) == ("BTC-USD", "0.00129871", "0.00699350")
+    assert first.bankruptcy_value == "1.29990715"
+    settled = of_type(events, LiquidationSettled)[0]
+    assert (settled.filled_qty, settled.fee, settled.surplus) == ("10000", "0.00086844", "0.00000000")
+
+
 # --- takeover -----------------------------------------------------------------------------------------------
 
 
@@ -454,6 +507,16 @@ def test_shorts_are_ranked_by_profit_and_leverage_in_the_coin() -> None:
     assert executed[0].score == "0.584795313250230766"
     assert executed[0].leverage == "5.263157950831025668"
     assert executed[0].profit_ratio == "0.111111108333333333"
+
+
+def test_a_short_that_would_realise_a_loss_comes_after_one_that_would_not() -> None:
+    # eve is short from 9,050: in profit at the mark 9,000 and ranked first, but at 9,090.91 she would lose.
+    stage = leveraged("buy")
+    stage.deposit("eve", "1")
+    stage.mark("9137")
+    stage.open_position("eve", "sell", "1000", "9050", "100", against="dave")
+    executed = of_type(stage.mark("9000"), AdlExecuted)
+    assert [(event.rank, event.account, event.qty) for event in executed] == [(2, "bob", "10000")]
 
 
 # --- last resort --------------------------------------------------------------------------------------------

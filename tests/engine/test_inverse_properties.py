@@ -45,6 +45,7 @@ def coarse_market(tiers: str, multiplier: str, decimals: str = "0", tick: str = 
 
 SPECS = {
     "one tier": coarse_market(ONE_TIER, "100"),
+    "seven percent": coarse_market(ONE_TIER.replace("0.05", "0.07"), "100"),
     "three tiers": coarse_market(THREE_TIERS, "250"),
     "steep tiers": coarse_market(STEEP_TIERS, "60"),
     "fine units, odd grids": coarse_market(THREE_TIERS, "90", decimals="2", tick="0.5", lot="0.3"),
@@ -110,6 +111,14 @@ def test_the_trigger_of_a_position_with_nothing_at_all() -> None:
     assert trigger_price(position_of(spec, -1, 1, 5, 6), 6) == NO_TRIGGER
     assert trigger_price(position_of(spec, 1, 1, 90, 20), 20) == NO_TRIGGER  # worth 100 at one tick at most
     assert trigger_price(position_of(spec, 0, 0, 0, 0), 0) == NO_TRIGGER
+
+
+@pytest.mark.parametrize("numerator", [0, -1, -1000])
+def test_a_linear_quantity_that_reaches_a_value_below_zero(numerator: int) -> None:
+    """A cross account may owe more than a position is worth: its short is due at any price, its long at none."""
+    linear = Linear(7, Grid(1, 0))
+    assert linear.trigger(numerator, RATE, 3, -1) == 1
+    assert linear.trigger(numerator, RATE, 3, 1) == NO_TRIGGER
 
 
 def exact_mark_value(position: Position, price: str) -> Fraction:
@@ -230,12 +239,14 @@ def test_a_forced_value_is_the_value_or_a_unit_more_in_favour_of_a_short(
     leverage=st.sampled_from([1, 2, 5, 10]),
 )
 @example(spec=SPECS["one tier"], mark=39, sign=1, lots=7, spare=1, opened=2, away=0, leverage=10)
+@example(spec=SPECS["seven percent"], mark=47, sign=1, lots=7, spare=1, opened=7, away=0, leverage=10)
 def test_no_increase_leaves_a_position_due_however_coarse_the_units(
     spec: MarketSpec, mark: int, sign: int, lots: int, spare: int, opened: int, away: int, leverage: int
 ) -> None:
     """The position stands `spare` units above maintenance margin before.
 
-    The example: 7 lots are worth 17.9 and 2 are worth 5.1, but all 9 are worth 23.07, which is 1 more than 17 + 5.
+    The examples: 7 lots are worth 17.9 and 2 are worth 5.1, but all 9 are worth 23.07, which is 1 more than 17 + 5. And
+    7 are worth 14.9, which needs 0.98; 14 are worth 29.8 and need 2.03, and 1 + 2 less the unit is only 2.
     """
     position = position_of(spec, sign if lots else 0, lots, 0, 0)
     position.market.mark = mark

@@ -5,7 +5,7 @@ from fractions import Fraction
 from schemas.events import OrderAmended, OrderCancelled
 from schemas.fields import CancelReason
 from tests.reference.exact import floor
-from tests.reference.margin import losses, reserved
+from tests.reference.margin import counted_pnl, reserved
 from tests.reference.state import Market, Order, Position, Shard, Stop
 
 
@@ -115,7 +115,7 @@ def cancel_unaffordable(shard: Shard, position: Position) -> None:
     """After ADL: the youngest orders leave until the wallet carries the rest."""
     for order in reversed(shard.orders_of(position)):
         name = position.account
-        if reserved(shard, name) <= shard.wallet(name) + losses(shard, name):
+        if reserved(shard, name) <= shard.wallet(name) + counted_pnl(shard, name):
             return
         if not order.reduce_only:
             cancel_order(shard, order, "adl")

@@ -17,7 +17,7 @@ from tests.reference.book import (
     would_take,
 )
 from tests.reference.exact import LIMIT, ceil, floor
-from tests.reference.margin import losses, need, open_sums, order_cost, reserve, reserved
+from tests.reference.margin import counted_pnl, need, open_sums, order_cost, reserve, reserved
 from tests.reference.matching import Taker, can_fill_whole, take
 from tests.reference.state import (
     Market,
@@ -327,5 +327,5 @@ def _check_new_risk(
     if opened > 0 and market.value_at_mark(opened) > market.rules.notional_limit(position.leverage):
         raise Refused("position_limit")
     more = need(position, sums) - reserve(shard, position)
-    if more > 0 and shard.wallet(account) + losses(shard, account) < reserved(shard, account) + more:
+    if more > 0 and shard.wallet(account) + counted_pnl(shard, account) < reserved(shard, account) + more:
         raise Refused("insufficient_margin")

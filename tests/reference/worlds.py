@@ -79,7 +79,10 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
         "assets": assets,
         "limits": _limits(rng),
         "funds": {name: _fund(rng, asset, scale[asset], assets[asset]["decimals"]) for name, asset in funds.items()},
-        "shards": {name: {"asset": asset, "position_detail": rng.random() < 0.5} for name, asset in shards.items()},
+        "shards": {
+            name: {"asset": asset, "position_detail": rng.random() < 0.5, "free_profit": rng.random() < 0.3}
+            for name, asset in shards.items()
+        },
         "markets": markets,
     }
     return World(
