@@ -123,12 +123,9 @@ def can_fill_whole(
         again: list[tuple[Order, int]] = []
         for maker, remaining, shown in _queue(level, again):
             making = trials.get(maker.position)
-            if making is None:
-                if state.funding:
-                    pay_account(state, maker.position.account.name)  # as `take` would have it; that may be now
-                trials[maker.position] = making = Trial(maker.position)
             if maker.reduce_only:
-                remaining = min(remaining, making.parcel.lots) if making.sign == sign else 0
+                stake = making or maker.position
+                remaining = min(remaining, stake.parcel.lots) if stake.sign == sign else 0
                 if not remaining:
                     continue
             if not meetings_left:
@@ -143,6 +140,10 @@ def can_fill_whole(
             taker_fill = plan_fill(taking, sign, fill_lots, value, spec.taker_fee)
             if taker_fill is None:
                 return False
+            if making is None:
+                if state.funding:
+                    pay_account(state, maker.position.account.name)  # as `take` would have it; that may be now
+                trials[maker.position] = making = Trial(maker.position)
             maker_fill = plan_fill(making, -sign, fill_lots, value, spec.maker_fee)
             if maker_fill is None:
                 continue

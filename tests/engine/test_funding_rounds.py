@@ -168,6 +168,17 @@ def test_a_maker_who_is_met_pays_before_he_is_filled() -> None:
     assert margins(stage, "a4") == ["594.000000"]
 
 
+def test_a_fill_or_kill_order_has_only_those_pay_whom_it_would_meet() -> None:
+    stage = several(4, limits=f"{ONE_PER_COMMAND}\nmax_fills_per_order = 1")
+    stage.deposit("carl", "100000")
+    for account in ("a3", "a4"):
+        stage.sell(account, "0.4", "10000")
+    stage.funding("0.001")
+    events = stage.buy("carl", "0.8", "10000", tif="fok")
+    assert [event.account for event in of_type(events, FundingPaid)] == ["a1", "a3"]
+    assert [event.reason for event in of_type(events, OrderCancelled)] == ["fok"]
+
+
 def test_a_maker_whom_his_funding_makes_due_is_filled_all_the_same_and_then_liquidated() -> None:
     # 1,000 − 970 = 30 ≤ MM 50; of the 0.6 that stay 18 ≤ 30.
     stage = several(4, limits=ONE_PER_COMMAND)

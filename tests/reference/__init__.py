@@ -2,7 +2,8 @@
 
 It keeps plain lists, scans all of them, and computes everything anew from what cannot be computed. It shares the wire
 types of `schemas` with the engine and nothing else. Fed with the same commands, both must publish the same events, to
-the byte. Reading order: `rules` (the config), `stream` (events and money), `state`, `margin` (the formulas), `fills`,
-`book`, `matching`, `orders`, `waiting` (stop orders and timers), `transfers`, `liquidation`, `inventory`,
-`deleveraging`, `shard`, `settlement`, `venue`; then `worlds` and `histories` (what is tried) and `compare`.
+the byte. Reading order: `exact` (numbers), `rules` (the config), `stream` (events and money), `state`, `margin` (the
+formulas), `book`, `fills`, `funding`, `matching`, `orders`, `waiting` (stop orders and timers), `transfers`,
+`liquidation`, `inventory`, `deleveraging`, `shard`, `settlement`, `venue`; then `worlds` and `histories` (what is
+tried) and `compare`.
 """

@@ -5,13 +5,21 @@ from fractions import Fraction
 from schemas.events import OrderAmended, OrderCancelled
 from schemas.fields import CancelReason
 from tests.reference.exact import floor
-from tests.reference.margin import losses, reserved
+from tests.reference.margin import counted_pnl, reserved
 from tests.reference.state import Market, Order, Position, Shard, Stop
 
 
 def queue(market: Market, sign: int) -> list[Order]:
     """The orders on one side in the order in which they trade: best price first, oldest first."""
-    return sorted((order for order in market.orders if order.sign == sign), key=lambda order: -order.price * sign)
+    resting = [order for order in market.orders if order.sign == sign]
+    return sorted(resting, key=lambda order: (-order.price * sign, order.place))
+
+
+def line_up(market: Market, order: Order) -> None:
+    """Show an order, or the next part of it, behind all others at its price."""
+    market.places += 1
+    order.place = market.places
+    order.shown = order.lots if order.display is None else min(order.display, order.lots)
 
 
 def would_take(market: Market, sign: int, limit: int | None) -> bool:
@@ -37,9 +45,10 @@ def close_id(shard: Shard, account: str, market: str, order_id: str) -> None:
 
 
 def take_off(market: Market, order: Order, lots: int) -> None:
-    """Take lots and their share of the cost off an order; without lots it leaves the book."""
+    """Take lots and their share of the cost off an order, hidden ones first; without lots it leaves the book."""
     order.cost -= floor(Fraction(order.cost * lots, order.lots))
     order.lots -= lots
+    order.shown = min(order.shown, order.lots)
     if not order.lots:
         market.orders.remove(order)
 
@@ -106,7 +115,7 @@ def cancel_unaffordable(shard: Shard, position: Position) -> None:
     """After ADL: the youngest orders leave until the wallet carries the rest."""
     for order in reversed(shard.orders_of(position)):
         name = position.account
-        if reserved(shard, name) <= shard.wallet(name) + losses(shard, name):
+        if reserved(shard, name) <= shard.wallet(name) + counted_pnl(shard, name):
             return
         if not order.reduce_only:
             cancel_order(shard, order, "adl")

@@ -7,7 +7,8 @@ from schemas.claims import LiquidationClosed, LiquidationPartlyClosed, Liquidati
 from schemas.events import AdlCompleted, AdlExecuted, LossDeficit, LossSocialised
 from tests.reference.book import cancel_unaffordable
 from tests.reference.exact import floor, largest_remainders, ratio18
-from tests.reference.fills import after_change, close_lots
+from tests.reference.fills import after_change, close_lots, in_forced_value
+from tests.reference.funding import pay_account, pay_side
 from tests.reference.inventory import book_unwound
 from tests.reference.liquidation import expected_loss
 from tests.reference.margin import (
@@ -64,14 +65,21 @@ def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
     ranked = sorted(((position, standing_of(shard, position)) for position in healthy), key=lambda pair: -pair[1].score)
     profits: list[int] = []
     losing: list[tuple[int, Position, Standing]] = []
-    for rank, (position, standing) in enumerate(ranked, 1):
-        if residual.parcel.lots:
-            lots = min(residual.parcel.lots, position.parcel.lots)
-            value = _closing_value(market, residual, lots, at_mark=at_mark)
-            if exposure(shard, position) * (value - position.parcel.share(lots)) < 0:
-                losing.append((rank, position, standing))
-            else:
-                _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
+    rank = 0
+    for position, standing in ranked:
+        if not residual.parcel.lots:
+            break
+        if pay_account(shard, position.account):
+            if is_due(shard, pool(shard, position)):
+                continue
+            standing = standing_of(shard, position)
+        rank += 1
+        lots = min(residual.parcel.lots, position.parcel.lots)
+        value = _closing_value(market, residual, lots, at_mark=at_mark)
+        if exposure(shard, position) * (value - position.parcel.share(lots)) < 0:
+            losing.append((rank, position, standing))
+        else:
+            _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
     for rank, position, standing in losing:
         _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
     shard.stream.emit(
@@ -88,7 +96,8 @@ def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
 
 
 def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
-    return market.value_at_mark(lots) if at_mark else residual.parcel.share(lots)
+    """At the mark rounded in favour of the residual, else its share of bankruptcy value."""
+    return in_forced_value(market, -residual.side, market.mark, lots) if at_mark else residual.parcel.share(lots)
 
 
 def _ask_to_close(
@@ -197,11 +206,13 @@ def close_counterparty(
 
 def close_at_mark(shard: Shard, market: Market, residual: Residual) -> None:
     """Close what is left at the mark, pro rata: against users with equity, then against other residuals."""
+    pay_side(shard, market, -residual.side)
     users = [p for p in opposing(shard, market, residual) if equity(shard, pool(shard, p)) > 0]
     for position, lots in zip(users, _pro_rata(residual, [p.parcel.lots for p in users]), strict=True):
         if lots:
+            # Rounded in favour of the counterparty, which is closed by force.
+            value = in_forced_value(market, -position.sign, market.mark, lots)
             standing = standing_of(shard, position)
-            value = market.value_at_mark(lots)
             take_out(shard, market, residual, lots, value)
             close_counterparty(shard, market, residual, position, lots, value, 0, standing)
     others = [other for other in market.residuals if _can_bear(market, residual, other)]

@@ -6,11 +6,12 @@ from fractions import Fraction
 from tests.reference.book import fit_reduce_only
 from tests.reference.exact import ceil, floor
 from tests.reference.margin import (
+    counted,
+    counted_pnl,
     cross_positions,
     equity,
     exposure,
     initial_margin,
-    losses,
     maintenance_of,
     open_loss,
     unrealised,
@@ -70,7 +71,7 @@ def _isolated_allows(shard: Shard, position: Position, fill: Fill) -> bool:
     surplus = equity(shard, others) + fill.wallet_gain - maintenance_of(shard, others)
     if not fill.opened_lots:
         return fill.wallet_gain >= 0 or surplus >= 0
-    spare = shard.wallet(position.account) + fill.wallet_gain + losses(shard, position.account)
+    spare = shard.wallet(position.account) + fill.wallet_gain + counted_pnl(shard, position.account)
     return spare - _initial_margins(others) >= 0 and surplus > 0
 
 
@@ -100,7 +101,7 @@ def _cross_allows(shard: Shard, position: Position, fill: Fill) -> bool:
     maintenance_after = market.rules.maintenance(value) + (maintenance_of(shard, others) if others else 0)
     if not fill.opened_lots:
         return equity_after >= maintenance_after
-    spare = wallet + min(0, left_profit) + sum(min(0, profit) for profit in profits_elsewhere)
+    spare = wallet + counted(shard, left_profit) + sum(counted(shard, each) for each in profits_elsewhere)
     bound = initial_margin(left_value, position.leverage) + _initial_margins(others) + fill.required
     return spare >= bound and equity_after > maintenance_after
 
@@ -138,8 +139,15 @@ def book_fill(shard: Shard, position: Position, fill: Fill) -> None:
 
 def after_change(shard: Shard, position: Position) -> None:
     """What follows from a new size: reduce-only orders fit it, and it is published."""
+    end_pool(shard, position.account)
     fit_reduce_only(shard, position)
     shard.touch(position)
+
+
+def end_pool(shard: Shard, account: str) -> None:
+    """Without cross positions, what a liquidation of some left behind is forgotten."""
+    if not cross_positions(shard, account):
+        shard.accounts[account].left_residual = False
 
 
 def in_forced_value(market: Market, sign: int, price: int, lots: int) -> int:

@@ -41,6 +41,7 @@ class History:
             (self._cancel, 6),
             (self._amend, 5),
             (self._mark, 18),
+            (self._funding, 1.5 if "funding" in world.features else 0),
             (self._leverage, 3),
             (self._deposit, 4),
             (self._withdraw, 2),
@@ -86,6 +87,11 @@ class History:
     def _mark_of(self, market: MarketSketch) -> Fields:
         return {"type": "price.mark", "market": market.name, "price": self._price(market, self._prices[market.name])}
 
+    def _funding(self) -> Fields:
+        """Mostly what a venue would ask for; at times enough to ruin a side, or too much."""
+        rate = self._rng.choice(["0.0001", "0.000333333", "-0.0004", "0.003", "-0.01", "0.07", "-0.5", "0", "1.5"])
+        return {"type": "price.funding", "market": self._market().name, "rate": rate}
+
     def _order(self) -> Fields:
         rng = self._rng
         market, account = self._market(), self._account()
@@ -109,6 +115,8 @@ class History:
                 command["tif"] = rng.choice(["gtc", "gtc", "gtc", "gtt", "gtt", "gtt", "ioc", "fok"])
             if command.get("tif") == "gtt":
                 command["expire_at"] = self._now + rng.randrange(-3, 150) * SECOND
+            if "iceberg" in self._world.features and rng.random() < 0.2 and command.get("tif", "gtc") in ("gtc", "gtt"):
+                command["display_qty"] = self._qty(market) if rng.random() < 0.2 else self._part(market, command["qty"])
         if rng.random() < 0.12:
             price, away = self._prices[market.name], rng.randrange(0, 2 + self._prices[market.name] // 40)
             rises = rng.random() < 0.5
@@ -347,6 +355,11 @@ class History:
     def _qty(self, market: MarketSketch, worths: Sequence[int] = SMALL) -> str:
         worth = self._world.scale[market.shard] * self._rng.choice(worths)
         return text(max(1, int(worth / market.lot_value) + self._rng.randrange(2)) * market.lot, 3)
+
+    def _part(self, market: MarketSketch, qty: str) -> str:
+        """A third of a quantity, or less."""
+        lots = int(Fraction(qty) / market.lot)
+        return text(max(1, lots // self._rng.choice([3, 4, 10, 30])) * market.lot, 3)
 
     def _price(self, market: MarketSketch, ticks: int) -> str:
         return text(max(1, ticks) * market.tick, 3)

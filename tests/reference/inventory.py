@@ -2,6 +2,7 @@
 
 from schemas.claims import TakeoverClosed, TakeoverExhausted, TakeoverFilled
 from tests.reference.exact import ceil, floor
+from tests.reference.funding import pay_residual
 from tests.reference.liquidation import ask, expected_loss, worst_price
 from tests.reference.matching import Taker, take
 from tests.reference.state import SIDES, Market, Residual, Shard
@@ -15,6 +16,8 @@ def inventory(market: Market) -> list[Residual]:
 def raise_exhausted(shard: Shard, market: Market) -> None:
     """Ask anew about what its budget does not cover at the mark, or what is too old."""
     rules, amount = market.rules, shard.rules.asset.text
+    for residual in market.residuals:
+        pay_residual(shard, market, residual)
     for residual in inventory(market):
         loss = expected_loss(market, residual)
         is_too_old = shard.stream.now >= residual.taken_over_at + rules.fund.max_age
@@ -58,6 +61,9 @@ def unwind(shard: Shard, market: Market, residual: Residual) -> None:
     if by_budget is None:
         return
     if side > 0:
+        if expected_loss(market, residual) <= residual.budget - residual.loss:
+            # The mark keeps the budget, though the exact price of an inverse value that is rounded down may lie above.
+            by_budget = min(by_budget, market.mark)
         limit = max(by_budget, ceil(market.mark * (1 - band)))
     else:
         limit = min(by_budget, max(1, floor(market.mark * (1 + band))))

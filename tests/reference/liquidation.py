@@ -7,6 +7,7 @@ from schemas.events import LiquidationOrdered, LiquidationStarted
 from tests.reference.book import cancel_risk_increasing
 from tests.reference.exact import LIMIT, ceil, floor
 from tests.reference.fills import after_change, close_lots
+from tests.reference.funding import pay_account
 from tests.reference.margin import (
     bankruptcy_value,
     cross_positions,
@@ -42,13 +43,42 @@ def run_queue(shard: Shard) -> None:
     """Liquidate from the head of the queue while the command's cap lasts; who is healthy again is let go."""
     while shard.queue and shard.liquidations_left:
         account, market = shard.queue[0]
-        if market:
-            shard.queue.pop(0)
-            if is_due(shard, [shard.position(account, market)]) and shard.position(account, market).sign:
-                shard.liquidations_left -= 1
-                _liquidate_isolated(shard, shard.position(account, market))
-        elif _liquidate_account(shard, account):
-            shard.queue.remove((account, market))
+        has_paid = pay_account(shard, account)
+        positions = _pool_named(shard, account, market)
+        if not is_due(shard, positions):
+            # To let somebody go costs nothing, but for the funding that was booked for it.
+            shard.liquidations_left -= has_paid
+        elif market:
+            shard.liquidations_left -= 1
+            _liquidate_isolated(shard, positions[0])
+        elif not _liquidate_account(shard, account):
+            return
+        shard.queue.remove((account, market))
+        if not market and not is_due(shard, cross_positions(shard, account)):
+            shard.accounts[account].left_residual = False
+
+
+def queue_payers(shard: Shard) -> None:
+    """Queue those whom paying funding has made due, in the same order."""
+    payers, shard.payers = shard.payers, []
+    keys = dict.fromkeys((p.account, p.market if p.mode == "isolated" else "") for p in payers)
+    pools = {key: _pool_named(shard, *key) for key in keys if key not in shard.queue}
+    due = [key for key, positions in pools.items() if is_due(shard, positions)]
+    shard.queue.extend(sorted(due, key=lambda key: (health(shard, pools[key]), key)))
+
+
+def liquidate_payers(shard: Shard) -> None:
+    """Until nobody is left to be looked at: a liquidation may meet others who pay."""
+    while shard.payers:
+        queue_payers(shard)
+        run_queue(shard)
+
+
+def _pool_named(shard: Shard, account: str, market: str) -> list[Position]:
+    if not market:
+        return cross_positions(shard, account)
+    position = shard.position(account, market)
+    return [position] if position.sign else []
 
 
 def _liquidate_isolated(shard: Shard, position: Position) -> None:
@@ -66,9 +96,8 @@ def _liquidate_isolated(shard: Shard, position: Position) -> None:
 
 def _liquidate_account(shard: Shard, account: str) -> bool:
     """Close cross positions until the account is healthy; False where the cap ends before it is."""
-    if is_due(shard, cross_positions(shard, account)):
-        for name in shard.markets:
-            cancel_risk_increasing(shard, shard.position(account, name))
+    for name in shard.markets:
+        cancel_risk_increasing(shard, shard.position(account, name))
     while is_due(shard, cross_positions(shard, account)):
         if not shard.liquidations_left:
             return False
@@ -83,8 +112,6 @@ def _liquidate_account(shard: Shard, account: str) -> bool:
             position.reduced_at = shard.marks
             break
         liquidate(shard, position)
-    if not is_due(shard, cross_positions(shard, account)):
-        shard.accounts[account].left_residual = False
     return True
 
 

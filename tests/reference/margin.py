@@ -67,9 +67,14 @@ def health(shard: Shard, positions: list[Position]) -> Fraction:
     return Fraction(equity(shard, positions), max(1, maintenance_of(shard, positions)))
 
 
-def losses(shard: Shard, account: str) -> int:
-    """What the cross positions of an account lose at the marks, as a negative number. Profits do not count."""
-    return sum(min(0, unrealised(shard, position)) for position in cross_positions(shard, account))
+def counted(shard: Shard, profit: int) -> int:
+    """What of a cross position's uPnL the free balance counts: losses, and profits only where the shard says so."""
+    return profit if shard.rules.free_profit else min(0, profit)
+
+
+def counted_pnl(shard: Shard, account: str) -> int:
+    """What of the uPnL of an account's cross positions its free balance counts."""
+    return sum(counted(shard, unrealised(shard, position)) for position in cross_positions(shard, account))
 
 
 def allotment(shard: Shard, account: str) -> dict[str, int]:
@@ -187,8 +192,8 @@ def reserved(shard: Shard, account: str) -> int:
 
 
 def free_balance(shard: Shard, account: str) -> int:
-    """What can be withdrawn or moved. Unrealised profit never counts."""
-    return max(0, shard.wallet(account) + losses(shard, account) - reserved(shard, account))
+    """What can be withdrawn or moved."""
+    return max(0, shard.wallet(account) + counted_pnl(shard, account) - reserved(shard, account))
 
 
 def can_part_with(shard: Shard, account: str, amount: int) -> bool:

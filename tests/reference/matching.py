@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from schemas.events import TradeExecuted, TradeSide
-from tests.reference.book import cancel_order, close_id, crosses, queue, take_off
+from tests.reference.book import cancel_order, close_id, crosses, line_up, queue, take_off
 from tests.reference.exact import floor
 from tests.reference.fills import book_fill, in_forced_value, plan_fill
+from tests.reference.funding import pay_account
 from tests.reference.state import Market, Order, Position, Shard
 
 
@@ -48,7 +49,7 @@ def take(shard: Shard, market: Market, taker: Taker, sign: int, limit: int | Non
                 taken.stop = "self_trade"
                 return taken
             continue
-        fill_lots = min(lots - taken.lots, maker.lots)
+        fill_lots = min(lots - taken.lots, maker.shown)
         if own is None:
             value = in_forced_value(market, sign, maker.price, fill_lots)
             taker_fill = None
@@ -61,6 +62,8 @@ def take(shard: Shard, market: Market, taker: Taker, sign: int, limit: int | Non
         # A rebate comes out of the taker's fee, and a forced order pays none.
         maker_rate = rules.maker_fee if own is not None else max(Fraction(0), rules.maker_fee)
         making = shard.position(maker.account, market.name)
+        shard.met.append(maker.account)
+        pay_account(shard, maker.account)
         maker_fill = plan_fill(shard, making, -sign, fill_lots, value, maker_rate)
         if maker_fill is None:
             cancel_order(shard, maker, "margin")
@@ -68,7 +71,10 @@ def take(shard: Shard, market: Market, taker: Taker, sign: int, limit: int | Non
         taken.lots += fill_lots
         taken.value += value
         _print(shard, market, taker, maker, sign, fill_lots, maker_fill.fee, taker_fill.fee if taker_fill else 0)
+        maker.shown -= fill_lots
         take_off(market, maker, fill_lots)
+        if maker.lots and not maker.shown:
+            line_up(market, maker)
         if not maker.lots:
             close_id(shard, maker.account, market.name, maker.order_id)
         if own is not None and taker_fill is not None:
@@ -85,8 +91,13 @@ def can_fill_whole(
 ) -> bool:
     """Whether a fill-or-kill order would fill: it is tried on a copy of the whole shard."""
     trial = copy.deepcopy(shard)
+    trial.met = []
     taker = Taker(position.account, "", trial.position(position.account, market.name), stp)
-    return take(trial, trial.markets[market.name], taker, sign, limit, lots).lots == lots
+    taken = take(trial, trial.markets[market.name], taker, sign, limit, lots)
+    # Whom it meets pays what he owes of a running funding, whether it fills or not.
+    for name in trial.met:
+        pay_account(shard, name)
+    return taken.lots == lots
 
 
 def _print(

@@ -12,11 +12,12 @@ from tests.reference.book import (
     close_id,
     emit_amended,
     has_room,
+    line_up,
     take_off,
     would_take,
 )
 from tests.reference.exact import LIMIT, ceil, floor
-from tests.reference.margin import losses, need, open_sums, order_cost, reserve, reserved
+from tests.reference.margin import counted_pnl, need, open_sums, order_cost, reserve, reserved
 from tests.reference.matching import Taker, can_fill_whole, take
 from tests.reference.state import (
     Market,
@@ -61,11 +62,13 @@ def _wait(shard: Shard, position: Position, command: OrderNew, trigger_price: st
     if command.price is not None:
         parse_ticks(market.rules, command.price)
     lots = parse_lots(market.rules, command.qty)
+    _parse_display(shard, market, command, lots)
     trigger = parse_ticks(market.rules, trigger_price)
     rises = 1 if command.trigger_when == "rises_to" else -1
     if command.trigger_by == "mark" and (market.mark - trigger) * rises >= 0:
         raise Refused("would_trigger")
     _check_open_orders(shard, position)
+    shard.register(position)
     market.stops.append(Stop(command.account, command.market, command.order_id, command, trigger, rises, lots))
     _set_timer(shard, position, command.order_id, command.expire_at or 0)
     _emit_accepted(shard, position, command.order_id, lots)
@@ -99,6 +102,7 @@ def place(shard: Shard, position: Position, command: OrderNew, stop: Stop | None
     sign = 1 if command.side == "buy" else -1
     limit = None if command.price is None else parse_ticks(rules, command.price)
     lots = parse_lots(rules, command.qty)
+    display = _parse_display(shard, market, command, lots)
     _check_size_and_band(market, limit, lots)
     if not command.reduce_only:
         _check_new_risk(shard, position, sign, limit or market.mark, lots)
@@ -116,6 +120,7 @@ def place(shard: Shard, position: Position, command: OrderNew, stop: Stop | None
             _check_open_orders(shard, position)
     if limit is None and rules.price_band is not None:
         limit = _band(market)[sign]
+    shard.register(position)
     if stop is None:
         _emit_accepted(shard, position, command.order_id, lots)
     else:
@@ -132,6 +137,8 @@ def place(shard: Shard, position: Position, command: OrderNew, stop: Stop | None
         post_only=command.post_only,
         stp=command.stp,
         expire_at=command.expire_at or 0,
+        display=display,
+        shown=0,
     )
     if command.tif == "fok" and not can_fill_whole(shard, market, position, command.stp, sign, limit, lots):
         _end(shard, order, "fok")
@@ -173,6 +180,8 @@ def amend(shard: Shard, command: OrderAmend) -> None:
         emit_amended(shard, order, price, lots)
         return
     _check_size_and_band(market, price, lots)
+    if order.display is not None:
+        _check_display(shard, min(order.display, lots), lots)
     if not order.reduce_only:
         _check_new_risk(shard, position, order.sign, price, lots, instead_of=order)
     takes = would_take(market, order.sign, price)
@@ -209,6 +218,7 @@ def _match_and_rest(shard: Shard, position: Position, order: Order, limit: int |
     else:
         order.cost = 0 if order.reduce_only else order_cost(shard, position, order.sign, limit, order.lots)
         market.orders.append(order)
+        line_up(market, order)
         _set_timer(shard, position, order.order_id, order.expire_at)
 
 
@@ -270,6 +280,22 @@ def _check_size_and_band(market: Market, limit: int | None, lots: int) -> None:
             raise Refused("price_band")
 
 
+def _parse_display(shard: Shard, market: Market, command: OrderNew, lots: int) -> int | None:
+    """How much an iceberg order shows at a time; None where it is none."""
+    if command.display_qty is None:
+        return None
+    display = parse_lots(market.rules, command.display_qty)
+    _check_display(shard, display, lots)
+    return display
+
+
+def _check_display(shard: Shard, display: int, lots: int) -> None:
+    if display > lots:
+        raise Refused("display_too_large")
+    if ceil(Fraction(lots, display)) > shard.rules.limits.max_iceberg_parts:
+        raise Refused("display_too_small")
+
+
 def _band(market: Market) -> dict[int, int]:
     """The highest (+1) and lowest (−1) limit price within mark × (1 ± band)."""
     band = market.rules.price_band or Fraction(0)
@@ -301,5 +327,5 @@ def _check_new_risk(
     if opened > 0 and market.value_at_mark(opened) > market.rules.notional_limit(position.leverage):
         raise Refused("position_limit")
     more = need(position, sums) - reserve(shard, position)
-    if more > 0 and shard.wallet(account) + losses(shard, account) < reserved(shard, account) + more:
+    if more > 0 and shard.wallet(account) + counted_pnl(shard, account) < reserved(shard, account) + more:
         raise Refused("insufficient_margin")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from schemas.config import FundConfig, LimitsConfig, MarketConfig, VenueConfig
+from schemas.config import FundConfig, LimitsConfig, MarketConfig, ShardConfig, VenueConfig
 from tests.reference.exact import LIMIT, floor, price8, written
 
 SECOND = 1_000_000
@@ -152,10 +152,11 @@ class MarketRules(_Fixed):
 class ShardRules(_Fixed):
     """A shard and its markets in the order of the config."""
 
-    def __init__(self, name: str, asset: Asset, *, detail: bool, limits: LimitsConfig) -> None:
+    def __init__(self, name: str, asset: Asset, config: ShardConfig, limits: LimitsConfig) -> None:
         self.name = name
         self.asset = asset
-        self.detail = detail
+        self.detail = config.position_detail
+        self.free_profit = config.free_profit
         self.limits = limits
         self.markets: dict[str, MarketRules] = {}
 
@@ -168,7 +169,7 @@ class VenueRules(_Fixed):
         self.assets = {name: Asset(name, asset.decimals) for name, asset in config.assets.items()}
         self.funds = {name: _fund(name, fund, self.assets[fund.asset]) for name, fund in config.funds.items()}
         self.shards = {
-            name: ShardRules(name, self.assets[shard.asset], detail=shard.position_detail, limits=config.limits)
+            name: ShardRules(name, self.assets[shard.asset], shard, config.limits)
             for name, shard in config.shards.items()
         }
         self.shard_of_market = {name: market.shard for name, market in config.markets.items()}

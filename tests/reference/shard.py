@@ -26,6 +26,7 @@ from schemas.commands import (
     OrderCancel,
     OrderCancelAll,
     OrderNew,
+    PriceFunding,
     PriceMark,
 )
 from schemas.envelope import Event
@@ -39,8 +40,9 @@ from schemas.events import (
 )
 from tests.reference.deleveraging import close_at_mark, conclude, cover, deleverage
 from tests.reference.exact import LIMIT
+from tests.reference.funding import continue_rounds, pay_account, pay_residual, set_funding
 from tests.reference.inventory import ask_again, raise_exhausted, unwind, unwind_all
-from tests.reference.liquidation import queue_due, run_queue
+from tests.reference.liquidation import liquidate_payers, queue_due, queue_payers, run_queue
 from tests.reference.margin import bankruptcy_value, liquidation_price_text
 from tests.reference.orders import amend, cancel, cancel_all, new_order
 from tests.reference.rules import ShardRules, next_boundary
@@ -68,14 +70,23 @@ class ShardModel:
         _begin_periods(shard)
         shard.liquidations_left = limits.liquidations_per_command
         shard.stops_left = limits.stops_per_command
+        shard.funding_left = limits.funding_payments_per_command
         run_timers(shard)
+        if shard.rounds:
+            pay_account(shard, getattr(record, "account", ""))
+            continue_rounds(shard)
+            queue_payers(shard)
         run_queue(shard)
         run_triggered(shard)
         try:
             _HANDLERS[type(record)](shard, record)
         except Refused as refusal:
             shard.stream.emit(_rejected(record, refusal.code))
+        liquidate_payers(shard)
         run_triggered(shard)
+        while shard.payers:
+            liquidate_payers(shard)
+            run_triggered(shard)
         _publish(shard)
         return shard.stream.finish()
 
@@ -138,6 +149,7 @@ def decide(shard: Shard, decision: AnyDecision) -> None:
         )
         return
     market, residual = question
+    pay_residual(shard, market, residual)
     residual.is_open = False
     if isinstance(decision, TakeoverApproved):
         if residual.fund is None:
@@ -168,6 +180,7 @@ _HANDLERS: dict[type, Callable[[Shard, Any], None]] = {
     OrderCancelAll: cancel_all,
     OrderAmend: amend,
     PriceMark: set_mark,
+    PriceFunding: set_funding,
     AccountDeposit: deposit,
     AccountWithdraw: withdraw,
     AccountLeverage: set_leverage,
@@ -244,7 +257,7 @@ def _rejected(record: Command | Event, code: str) -> Event:
             if record.market is not None:
                 event.market = record.market
             return event
-        case PriceMark():
+        case PriceMark() | PriceFunding():
             return PriceRejected(market=record.market, code=code, reason="")
         case AccountDeposit() | AccountWithdraw():
             return AccountRejected(account=record.account, code=code, reason="", transfer_id=record.transfer_id)

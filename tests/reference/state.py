@@ -1,15 +1,21 @@
 """What one shard knows: plain lists and dictionaries, and nothing that could be found by looking."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from schemas.claims import Claim
 from schemas.commands import OrderNew
 from schemas.fields import MarginMode, PositionSide
-from tests.reference.exact import floor
+from tests.reference.exact import LIMIT, floor
 from tests.reference.rules import MarketRules, ShardRules, duration
 from tests.reference.stream import Memory, Refused, Stream
+
+if TYPE_CHECKING:
+    from tests.reference.funding import Round
 
 SIDES: dict[int, PositionSide] = {1: "long", 0: "flat", -1: "short"}
 
@@ -37,7 +43,10 @@ class Parcel:
 
 @dataclass(eq=False)
 class Order:
-    """An order at rest. `cost` is fixed when it is accepted."""
+    """An order at rest. `cost` is fixed when it is accepted.
+
+    `shown` is what of it may trade at its `place` in the queue; an iceberg order shows at most `display` at a time.
+    """
 
     account: str
     market: str
@@ -50,6 +59,9 @@ class Order:
     post_only: bool
     stp: str
     expire_at: int
+    display: int | None
+    shown: int
+    place: int = 0
 
 
 @dataclass(eq=False)
@@ -128,6 +140,8 @@ class Market:
         self.residuals: list[Residual] = []
         self.realised: dict[str, int] = {}
         self.period_end = 0
+        self.fundings = 0
+        self.places = 0
 
     @property
     def name(self) -> str:
@@ -143,7 +157,8 @@ class Shard:
     """The state of one shard.
 
     `queue` holds who waits to be liquidated: an account and the market of its isolated position, or "" for the
-    account's cross positions. `prints` are trades that stop orders have not been compared with yet.
+    account's cross positions. `rounds` are fundings that run, by market, in the order in which they began; `payers`
+    have paid and may be due by it. `prints` are trades that stop orders have not been compared with yet.
     """
 
     def __init__(self, rules: ShardRules) -> None:
@@ -165,6 +180,10 @@ class Shard:
         self.decisions = 0
         self.liquidations = 0
         self.marks = 0
+        self.rounds: dict[str, Round] = {}
+        self.met: list[str] = []
+        self.payers: list[Position] = []
+        self.funding_left = 0
         self.liquidations_left = 0
         self.stops_left = 0
 
@@ -193,7 +212,11 @@ class Shard:
         """The account's stake in the market; one that never was is flat."""
         rules = self.markets[market].rules
         fresh = Position(account, market, rules.default_leverage, rules.default_mode)
-        return self.positions.setdefault((account, market), fresh)
+        return self.positions.get((account, market), fresh)
+
+    def register(self, position: Position) -> None:
+        """Remember it: from the first accepted command on, and in that order."""
+        self.positions.setdefault((position.account, position.market), position)
 
     def market_of(self, position: Position | Order | Stop) -> Market:
         """The market it is in."""
@@ -285,6 +308,8 @@ def parse_ticks(rules: MarketRules, text: str) -> int:
     ticks = Fraction(text) / rules.tick
     if ticks.denominator != 1:
         raise Refused("off_tick")
+    if ticks >= LIMIT:
+        raise Refused("amount_too_large")
     return int(ticks)
 
 

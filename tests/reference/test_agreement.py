@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.reference import exact, fills, inventory, liquidation, matching, settlement, waiting
+from tests.reference import exact, fills, funding, liquidation, matching, settlement
 from tests.reference.__main__ import run_world, shrink
 from tests.reference.compare import compare
 from tests.reference.state import Market, Order, Position, Shard
 from tests.reference.worlds import make_world
 
-COMMANDS = 700
+COMMANDS = 500
 BATCH = 8
 FIRST_SEEDS = range(1, 41, BATCH)
 
@@ -21,6 +21,7 @@ REACHED = {
     *("order.triggered", "trade.executed", "position.updated mode=isolated", "position.updated mode=cross"),
     *("liquidation.started mode=isolated", "liquidation.settled", "liquidation.residual", "liquidation.closed"),
     *("takeover.filled", "takeover.closed", "takeover.exhausted", "adl.executed", "fee_share.accrued"),
+    *("funding.paid", "funding.settled"),
     *("fund.reconciled", "order.cancelled reason=margin", "order.cancelled reason=expired"),
 }
 """What a few histories must come to, so that agreement means something."""
@@ -48,18 +49,12 @@ def of_equal_health(shard: Shard, positions: list[Position]) -> Fraction:
     return Fraction(0)
 
 
-def any_price(market: Market, side: int, lots: int, value: int) -> int:
-    """A fund that does not mind its budget."""
-    return 1 if side > 0 else 2**63
-
-
 MISTAKES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "orders at one price trade newest first": (matching, "queue", newest_first),
     "fees are rounded down": (fills, "ceil", exact.floor),
     "liquidations run by name": (liquidation, "health", of_equal_health),
-    "funds unwind at any price": (inventory, "worst_price", any_price),
+    "funding is rounded for the payer": (funding, "ceil", exact.floor),
     "slippage is rounded down": (settlement, "ceil", exact.floor),
-    "stop orders go off by trigger price, rising or falling": (waiting, "_passed", lambda stop: stop.trigger),
 }
 
 

@@ -12,13 +12,14 @@ from schemas.commands import (
 )
 from schemas.events import AccountUpdated, TransferKnown
 from tests.reference.exact import LIMIT
+from tests.reference.fills import end_pool
 from tests.reference.margin import (
     can_part_with,
+    counted_pnl,
     cross_positions,
     free_balance,
     initial_margin,
     is_due,
-    losses,
     maintenance,
     open_sums,
     order_cost,
@@ -116,12 +117,13 @@ def set_leverage(shard: Shard, command: AccountLeverage) -> None:
     for order in orders:
         order.cost = order_cost(shard, position, order.sign, order.price, order.lots)
     held = reserved(shard, command.account)
-    carried = shard.wallet(command.account) + losses(shard, command.account)
+    carried = shard.wallet(command.account) + counted_pnl(shard, command.account)
     if held > max(carried, held_before):
         position.leverage = before[0]
         for order, cost in zip(orders, before[1], strict=True):
             order.cost = cost
         raise Refused("insufficient_margin")
+    shard.register(position)
     shard.touch(position)
 
 
@@ -131,10 +133,12 @@ def set_margin_mode(shard: Shard, command: AccountMarginMode) -> None:
     find_account(shard, command.account)
     refuse_waiting(shard, command.account)
     position = shard.position(command.account, command.market)
+    shard.register(position)
     if command.mode != position.mode:
         if position.sign:
             _move_to_mode(shard, position, command.mode)
         position.mode, position.reduced_at = command.mode, 0
+        end_pool(shard, command.account)
     shard.touch(position)
 
 
@@ -153,7 +157,7 @@ def _move_to_mode(shard: Shard, position: Position, mode: str) -> None:
     crossed = cross_positions(shard, position.account)
     is_carried = not is_due(shard, crossed)
     if mode == "isolated":
-        spare = shard.wallet(position.account) + losses(shard, position.account)
+        spare = shard.wallet(position.account) + counted_pnl(shard, position.account)
         is_carried &= spare >= reserved(shard, position.account) and not is_due(shard, [position])
     if not is_carried:
         position.mode = before

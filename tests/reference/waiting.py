@@ -1,6 +1,7 @@
 """What waits for a price or a time: stop orders, orders good till time, dead-man switches."""
 
 from tests.reference.book import cancel_everything, cancel_order, cancel_stop
+from tests.reference.funding import pay_account
 from tests.reference.orders import activate
 from tests.reference.state import Market, Shard, Stop
 
@@ -39,6 +40,7 @@ def run_triggered(shard: Shard) -> None:
         stop, price = shard.triggered.pop(0)
         shard.stops_left -= 1
         if stop in shard.market_of(stop).stops:
+            pay_account(shard, stop.account)
             activate(shard, stop, price)
             trigger_by_prints(shard)
 

@@ -13,8 +13,8 @@ import msgspec
 
 from schemas.config import VenueConfig
 
-FEATURES = frozenset({"inverse", "cross"})
-"""What the engine has beyond isolated margin on linear contracts: `inverse`, `cross`, `iceberg`, `funding`."""
+FEATURES = frozenset({"inverse", "cross", "iceberg", "funding"})
+"""What is tried beyond isolated margin on linear contracts; what is not named here stays off everywhere."""
 
 RICH = "rich"
 """In every second world there is one whose orders are there when others are liquidated."""
@@ -79,7 +79,10 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
         "assets": assets,
         "limits": _limits(rng),
         "funds": {name: _fund(rng, asset, scale[asset], assets[asset]["decimals"]) for name, asset in funds.items()},
-        "shards": {name: {"asset": asset, "position_detail": rng.random() < 0.5} for name, asset in shards.items()},
+        "shards": {
+            name: {"asset": asset, "position_detail": rng.random() < 0.5, "free_profit": rng.random() < 0.3}
+            for name, asset in shards.items()
+        },
         "markets": markets,
     }
     return World(
@@ -187,6 +190,8 @@ def _limits(rng: random.Random) -> dict[str, Any]:
         "max_open_orders": [2, 5],
         "max_price_levels": [2, 5],
         "max_fills_per_order": [1, 2, 5],
+        "max_iceberg_parts": [1, 3, 10],
+        "funding_payments_per_command": [1, 2],
         "reconciliations_per_command": [1, 3],
         "timers_per_command": [1, 2],
         "stops_per_command": [1, 2],
