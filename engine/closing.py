@@ -152,7 +152,6 @@ def _settle(
         surplus = collateral.balance
         if position.is_cross:
             left_residual = position.account.pool.left_residual
-            position.account.pool.left_residual = False
         to_account = spec.surplus_to_account and not left_residual
         if not to_account:
             state.ledger.move(collateral, state.transit, surplus, "surplus")

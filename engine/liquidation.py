@@ -143,12 +143,12 @@ def _liquidate_cross(state: ShardState, pool: Pool) -> bool:
 def lots_to_reduce(position: Position, marks: int) -> int | None:
     """The fewest lots that, closed at the mark, leave the pool healthy and the position in a lower tier.
 
-    None if no part does, if its market does not ask for it, or if it was reduced at the last of `marks` before this
-    one. Closing at the mark leaves equity as it is, and maintenance margin falls with what is left.
+    None if no part does, if its market does not ask for it, or if it was reduced at this one or the last of `marks`
+    before this one. Closing at the mark leaves equity as it is, and maintenance margin falls with what is left.
     """
     market = position.market
     spec = market.spec
-    if not spec.partial_by_tier or position.reduced_at == marks - 1:
+    if not spec.partial_by_tier or position.reduced_at >= marks - 1:
         return None
     value = mark_value(position)
     tier = spec.tiers.index(tier_of(spec, value))

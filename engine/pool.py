@@ -5,7 +5,8 @@ one pool, carried by its wallet W, which may be below zero while they are open:
 
     E = W + Σ uPnL, due for liquidation when E ≤ Σ MM
     initial margin of a cross position = ceil(EV ÷ leverage), which does not breathe with the mark
-    losses = Σ min(0, uPnL);  free balance = max(0, W + losses − what orders and initial margins hold back)
+    losses = Σ min(0, uPnL)
+    free balance = max(0, min(W + losses − what orders and initial margins hold back, E − Σ MM − 1 unit))
 
 Unrealised profit is equity, but never free balance, unless the shard's `free_profit` says so: then Σ uPnL stands in the
 place of the losses. A cross position's share of E is its allotment, and its
@@ -77,17 +78,25 @@ def unreserved(account: Account) -> int:
 
 
 def free_balance(account: Account) -> int:
-    """What can be withdrawn or moved, in units; never below zero."""
-    return max(0, unreserved(account))
+    """What can be withdrawn, moved or taken for a loss of others, in units; never below zero.
+
+    What leaves the wallet must not have the cross positions liquidated: a short whose price has risen may need more
+    maintenance margin than the initial margin that it holds back.
+    """
+    free = unreserved(account)
+    if account.pool.positions:
+        free = min(free, _above_maintenance(account) - 1)
+    return max(0, free)
 
 
 def can_spare(account: Account, amount: int) -> bool:
     """Whether what is left after `amount` leaves the wallet keeps the cross positions above maintenance margin."""
-    pool = account.pool
-    if not pool.positions:
-        return True
-    sums = sum_pool(pool)
-    return account.wallet.balance - amount + sums.unrealised > sums.maintenance
+    return not account.pool.positions or _above_maintenance(account) > amount
+
+
+def _above_maintenance(account: Account) -> int:
+    sums = sum_pool(account.pool)
+    return account.wallet.balance + sums.unrealised - sums.maintenance
 
 
 def equity(position: Position) -> int:
@@ -205,6 +214,10 @@ def carries_fill(
     isolated stake is part of `wallet_change` already. What increases risk needs the initial margin of everything,
     without counting unrealised profit unless it is free, and equity above maintenance margin; what reduces it must
     leave equity at maintenance margin or above. An isolated reduction that adds to the wallet is always carried.
+
+    A cross reduction that loses more against the mark, its fee included, than the maintenance margin it frees must
+    leave W + losses at zero or above. Otherwise profit that nobody has realised could be handed to a friend by
+    closing far from the mark, and withdrawn by him; when it is gone later, somebody else would have to pay.
     """
     closed_lots, carried = closed
     opened_lots, opened_value, required = opened
@@ -218,11 +231,16 @@ def carries_fill(
         return wallet_change >= 0 or own >= beside.maintenance
     left_lots, left_value = stake.parcel.lots - closed_lots, stake.parcel.value - carried
     left_profit = stake.sign * spec.direction * (spec.value(mark, left_lots) - left_value)
+    counted = wallet + stake.account.pool.counted(left_profit) + beside.counted
     if not opened_lots:
-        own = wallet + left_profit + beside.unrealised
-        return own >= beside.maintenance + maintenance_margin(spec, spec.value(mark, left_lots))
+        spare = wallet + left_profit - maintenance_margin(spec, spec.value(mark, left_lots))
+        if spare + beside.unrealised < beside.maintenance:
+            return False
+        value = spec.value(mark, stake.parcel.lots)
+        profit = stake.sign * spec.direction * (value - stake.parcel.value)
+        return counted >= 0 or spare >= stake.wallet.balance + profit - maintenance_margin(spec, value)
     left_initial = divide_up(left_value * RATE, stake.leverage)
-    if wallet + stake.account.pool.counted(left_profit) + beside.counted < left_initial + beside.initial + required:
+    if counted < left_initial + beside.initial + required:
         return False
     value = spec.value(mark, left_lots + opened_lots)
     profit = sign * spec.direction * (value - left_value - opened_value)

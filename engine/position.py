@@ -5,7 +5,7 @@ and, if it is isolated, a margin purse M; a cross position is carried by the wal
 value, so the signed entry values of a market sum to what its clearing purse owes.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.book import Order
 from engine.contract import NO_TRIGGER
@@ -17,6 +17,10 @@ from schemas.fields import MarginMode
 if TYPE_CHECKING:
     from engine.account import Account
     from engine.market import Market
+
+
+NEVER: Final = -1
+"""The count of marks at which a position was reduced that never was."""
 
 
 class Parcel:
@@ -114,7 +118,7 @@ class Position:
         self.buy_lots = self.buy_cost = 0
         self.sell_lots = self.sell_cost = 0
         self.reserve = 0
-        self.reduced_at = 0
+        self.reduced_at = NEVER
         self.trigger = NO_TRIGGER
         self.indexed_sign = 0
         self.stale = False

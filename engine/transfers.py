@@ -6,7 +6,7 @@ from engine.fixed import AMOUNT_LIMIT, RATE_PLACES, scaled, trimmed_text
 from engine.margin import initial_margin, maintenance_margin, mark_value, order_cost, unrealised_pnl, worst_notional
 from engine.orders import find_account, find_market, refuse_other_shard, refuse_waiting
 from engine.pool import can_spare, free_balance, sum_pool, unreserved
-from engine.position import Position
+from engine.position import NEVER, Position
 from engine.reject import Refused
 from engine.spec import SECOND
 from engine.state import ShardState
@@ -105,7 +105,7 @@ def set_margin_mode(state: ShardState, command: AccountMarginMode) -> None:
             _make_cross(state, position)
         else:
             _make_isolated(state, position)
-        position.reduced_at = 0  # marks are counted otherwise in the other mode
+        position.reduced_at = NEVER  # marks are counted otherwise in the other mode
         state.make_stale(position)
     state.touch(position)
 
@@ -223,13 +223,11 @@ def _sum_costs(position: Position) -> None:
 
 
 def _check_free(state: ShardState, account: Account, amount: int) -> None:
-    """Refuse to take out of the wallet what is not free, or what would have cross positions liquidated."""
+    """Refuse to take out of the wallet what is not free."""
     free = free_balance(account)
     if amount > free:
         text = state.spec.asset.text
         raise Refused("insufficient_balance", f"{text(amount)} asked for, {text(free)} is free")
-    if not can_spare(account, amount):
-        raise Refused("insufficient_margin", "the cross positions would be due for liquidation")
 
 
 def _transfer_note(command: AccountDeposit | AccountWithdraw, amount: int) -> str:

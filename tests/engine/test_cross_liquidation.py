@@ -393,7 +393,7 @@ def test_what_exceeds_all_losses_is_charged_by_share_of_maintenance_margin() -> 
     stage.trade("alice", ETH, "buy", "2")
     stage.trade("alice", SOL, "sell", "10")
     stage.mark_of(ETH, "2000")
-    stage.mark_of(BTC, "8500")
+    stage.mark_of(BTC, "8400")
     stage.trade("alice", BTC, "sell", "1", "8400")
     assert stage.wallet("alice") == "-900.000000"
     stage.mark_of(SOL, "101")  # short 10 from 100: −10
@@ -415,7 +415,7 @@ def test_a_bankruptcy_value_may_be_below_zero_and_its_loss_is_settled_all_the_sa
     stage.trade("alice", ETH, "buy", "2")
     stage.trade("alice", SOL, "sell", "5")
     stage.mark_of(ETH, "2000")
-    stage.mark_of(BTC, "8500")
+    stage.mark_of(BTC, "8400")
     stage.trade("alice", BTC, "sell", "1", "8400")
     events = stage.mark_of(ETH, "0.01")
     assert numbers(events)[0][0] == SOL

@@ -66,6 +66,22 @@ def test_what_does_not_fill_makes_no_residual_and_the_whole_goes_at_the_next_mar
     assert residual.qty == "10.000"
 
 
+def test_a_position_that_funding_makes_due_under_the_first_mark_is_reduced() -> None:
+    stage = Stage(tiers=TIERS, market='partial = "tier"')
+    for account in ("bob", "alice"):
+        stage.deposit(account, "10000000" if account == "bob" else "5000")
+    stage.mark("10000")
+    stage.open_position("alice", "buy", "10", "10000", "20", against="bob")
+    assert ordered(stage.send("price.funding", market=MARKET, rate="0.036")) == ["5.000"]
+
+
+def test_a_position_is_reduced_once_per_mark_also_where_funding_makes_it_due_again() -> None:
+    stage = long_in_the_second_tier(opening="100000")
+    stage.buy("carl", "4.814", "9600")
+    assert ordered(stage.mark("9641")) == ["4.814"]
+    assert ordered(stage.send("price.funding", market=MARKET, rate="0.025")) == ["5.186"]
+
+
 def test_a_position_that_was_healthy_at_a_mark_in_between_is_reduced_again() -> None:
     stage = long_in_the_second_tier()
     assert ordered(stage.mark("9641")) == ["4.814"]

@@ -65,7 +65,8 @@ def test_equity_is_allotted_as_the_contract_says_and_the_shares_sum_to_it(drawn:
         assert (equity(position), maintenance(position)) == standing
     assert health(account.pool) == math.floor(Fraction(standing.equity * 2**64, max(1, standing.maintenance)))
     held = scan.initial_margins(account)
-    assert free_balance(account) == max(0, account.wallet.balance + scan.losses(account) - held)
+    unreserved = account.wallet.balance + scan.losses(account) - held
+    assert free_balance(account) == max(0, min(unreserved, standing.equity - standing.maintenance - 1))
 
 
 def test_odd_units_go_by_market_name_whatever_the_order_in_which_positions_were_opened() -> None:
@@ -140,11 +141,13 @@ def carried_after(scan: Scan, account: Account, position: Position, sign: int, l
     if position.is_cross:
         own = wallet + new_profit + other_profit
         needed = scan.maintenance(name, new_mark_value) + other_needed
+        without_profit = wallet + min(0, left_profit) + other_losses
         if not opened:
-            return own >= needed
+            before_profit, before_needed = scan.profit_and_maintenance(position, mark)
+            before = account.wallet.balance + before_profit + other_profit - before_needed - other_needed
+            return own >= needed and (without_profit >= 0 or own - needed >= before)
         left_initial = math.ceil(left_value / leverage)
-        spare = wallet + min(0, left_profit) + other_losses - left_initial - other_initial - required
-        return spare >= 0 and own > needed
+        return without_profit >= left_initial + other_initial + required and own > needed
     wallet -= required
     margin = position.margin.balance - released + required
     if opened and margin + new_profit <= scan.maintenance(name, new_mark_value):

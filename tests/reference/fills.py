@@ -99,9 +99,13 @@ def _cross_allows(shard: Shard, position: Position, fill: Fill) -> bool:
     profits_elsewhere = [unrealised(shard, other) for other in others]
     equity_after = wallet + profit + sum(profits_elsewhere)
     maintenance_after = market.rules.maintenance(value) + (maintenance_of(shard, others) if others else 0)
-    if not fill.opened_lots:
-        return equity_after >= maintenance_after
     spare = wallet + counted(shard, left_profit) + sum(counted(shard, each) for each in profits_elsewhere)
+    if not fill.opened_lots:
+        everything = [position, *others]
+        before = equity(shard, everything) - maintenance_of(shard, everything)
+        above = equity_after - maintenance_after
+        # Profit that is not realised must not leave by a print far from the mark.
+        return above >= 0 and (spare >= 0 or above >= before)
     bound = initial_margin(left_value, position.leverage) + _initial_margins(others) + fill.required
     return spare >= bound and equity_after > maintenance_after
 

@@ -85,7 +85,7 @@ def _liquidate_isolated(shard: Shard, position: Position) -> None:
     cancel_risk_increasing(shard, position)
     market = shard.market_of(position)
     part = None
-    if market.rules.partial and position.reduced_at != market.marks - 1:
+    if market.rules.partial and position.reduced_at < market.marks - 1:
         part = lots_to_reduce(shard, position)
     if part is None:
         liquidate(shard, position)
@@ -105,7 +105,7 @@ def _liquidate_account(shard: Shard, account: str) -> bool:
         ranked = cross_positions(shard, account)
         position = max(reversed(ranked), key=lambda each: maintenance(shard, each))
         part = None
-        if shard.market_of(position).rules.partial and position.reduced_at != shard.marks - 1:
+        if shard.market_of(position).rules.partial and position.reduced_at < shard.marks - 1:
             part = lots_to_reduce(shard, position)
         if part is not None:
             reduce(shard, position, part)

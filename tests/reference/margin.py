@@ -192,8 +192,12 @@ def reserved(shard: Shard, account: str) -> int:
 
 
 def free_balance(shard: Shard, account: str) -> int:
-    """What can be withdrawn or moved."""
-    return max(0, shard.wallet(account) + counted_pnl(shard, account) - reserved(shard, account))
+    """What can be withdrawn, moved or taken: not what is held back, and not what keeps cross positions healthy."""
+    free = shard.wallet(account) + counted_pnl(shard, account) - reserved(shard, account)
+    positions = cross_positions(shard, account)
+    if positions:
+        free = min(free, equity(shard, positions) - maintenance_of(shard, positions) - 1)
+    return max(0, free)
 
 
 def can_part_with(shard: Shard, account: str, amount: int) -> bool:

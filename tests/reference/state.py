@@ -88,7 +88,7 @@ class Position:
     mode: str
     sign: int = 0
     parcel: Parcel = field(default_factory=Parcel)
-    reduced_at: int = 0
+    reduced_at: int = -1
     realised: int = 0
 
 
