@@ -53,9 +53,12 @@ def index_stale(state: ShardState, market: Market) -> list[Pool]:
 
 def liquidate_triggered(state: ShardState, market: Market, due: list[Pool]) -> None:
     """Queue the pools that are due, those whose trigger the mark has reached included; run what the cap allows."""
+    triggered = market.triggers.take(market.mark)
+    if not (triggered or due or state.waiting):
+        return
     queue: list[Position | Pool] = list(due)
     looked_at: dict[Pool, None] = {}
-    for position in market.triggers.take(market.mark):
+    for position in triggered:
         if position.is_cross:
             looked_at[position.account.pool] = None
         else:

@@ -95,8 +95,10 @@ class Shard:
         state.outbox.begin(command.ts)
         if state.outbox.event_time >= state.period_end:
             _begin_period(state)
-        state.liquidations_left = state.spec.limits.liquidations_per_command
-        state.funding_left = state.spec.limits.funding_payments_per_command
+        limits = state.spec.limits
+        state.liquidations_left = limits.liquidations_per_command
+        state.funding_left = limits.funding_payments_per_command
+        state.stops_left = limits.stops_per_command
         if state.timers:
             run_timers(state)
         if state.funding:
@@ -106,7 +108,6 @@ class Shard:
             queue_payers(state)
         if state.waiting:
             run_waiting(state)
-        state.stops_left = state.spec.limits.stops_per_command
         # A stop order that this command brings is none of what traded before it.
         if state.triggered or state.printed:
             run_triggered(state)

@@ -1,4 +1,4 @@
-"""Bytes to typed commands and events, and back: msgspec validates what comes in, orjson writes the rest."""
+"""Bytes to typed commands and events, and back: msgspec reads and writes messages, orjson every other document."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -34,6 +34,7 @@ class _Tagged(msgspec.Struct):
 COMMANDS_BY_TYPE: Final = MappingProxyType({str(t.__struct_config__.tag): t for t in COMMAND_TYPES})
 EVENTS_BY_TYPE: Final = MappingProxyType({str(t.__struct_config__.tag): t for t in EVENT_TYPES})
 
+_message_encoder: Final = msgspec.json.Encoder()
 _tag_decoder: Final = msgspec.json.Decoder(_Tagged)
 _command_decoder: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(OutsideCommand)
 _event_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(AnyEvent)
@@ -53,7 +54,7 @@ def decode_event(record: bytes) -> Event:
 
 def encode(message: Event | Command) -> bytes:
     """One message as canonical JSON, fields in the order of the type."""
-    return orjson.dumps(msgspec.to_builtins(message))
+    return _message_encoder.encode(message)
 
 
 def encode_plain(value: Any) -> bytes:

@@ -32,8 +32,8 @@ class Benchmark(NamedTuple):
     run: Callable[[], object]
 
 
-def benchmarks() -> list[Benchmark]:
-    """Everything there is to measure, prepared."""
+def throughput() -> list[Benchmark]:
+    """The book and the core, prepared."""
     prepared = []
     for name, flow in book.FLOWS.items():
         messages = list(flow(100_000, random.Random(1)))
@@ -43,6 +43,12 @@ def benchmarks() -> list[Benchmark]:
     prepared.append(
         Benchmark("core: bytes in to bytes out", "commands/s", len(commands), lambda: core.run(shards.pop(), commands))
     )
+    return prepared
+
+
+def idle_marks() -> list[Benchmark]:
+    """Marks that liquidate nobody, prepared. Apart from the others, whose caches a million positions would share."""
+    prepared = []
     marks = ticks.idle_marks(10_000)
     for mode, populate in (("isolated", ticks.isolated_shard), ("cross", ticks.cross_shard)):
         for positions in (1_000, 1_000_000):
@@ -56,9 +62,13 @@ def benchmarks() -> list[Benchmark]:
 def measure() -> list[tuple[str, str, float]]:
     """What, unit and result of each benchmark: the best of its rounds.
 
-    The rounds of all benchmarks take turns, so that each meets the quiet and the busy moments of a shared machine.
+    The rounds of the benchmarks of a group take turns, so that each meets the quiet and the busy moments of a shared
+    machine.
     """
-    prepared = benchmarks()
+    return [result for group in (throughput, idle_marks) for result in _measure(group())]
+
+
+def _measure(prepared: list[Benchmark]) -> list[tuple[str, str, float]]:
     gc.collect()
     gc.freeze()
     best = [float("inf")] * len(prepared)
@@ -124,7 +134,7 @@ def _write(rows: list[tuple[str, str, float]], run: core.CoreRun) -> None:
 
 Written by `make bench` (`python -m tests.bench --write`) on {date}.
 Machine: {machine()}, shared with other work, so compare rows of one run with each other rather than with other runs.
-Every figure is the best of {ROUNDS} runs, which take turns; plain CPython, single-threaded.
+Every figure is the best of {ROUNDS} runs, which take turns (throughput first, then marks); plain CPython, one thread.
 
 | what | result | unit |
 |---|---:|---|
