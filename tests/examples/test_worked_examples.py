@@ -99,6 +99,18 @@ EXAMPLES = [
         liquidated="",
     ),
     Expected(
+        "7_socialised_loss",
+        "0.000000",
+        {
+            # The fund holds alice's long while erin opens a short that cannot carry 10,000; at 1,700 nobody can.
+            "takeover.exhausted": {"mark_price": "1700.0", "expected_loss": "8300.000000"},
+            "adl.completed": {"qty": "0", "remaining": "1"},
+            "liquidation.uncovered": {"loss": "8300.000000"},
+            "loss.covered": {"amount": "300.000000"},
+            "liquidation.closed": {"socialised": "8000.000000", "deficit": "0.000000"},
+        },
+    ),
+    Expected(
         "8_inverse_long_sold_above_bankruptcy",
         "0.00350878",
         {
@@ -159,6 +171,18 @@ def test_the_liquidation_price_of_example_4_is_printed_to_eight_decimals(tmp_pat
         if event["type"] == "position.updated" and event["account"] == "alice"
     ]
     assert "7000.40290089" in prices
+
+
+def test_example_7_takes_two_hundredths_of_a_percent_of_every_realised_profit(tmp_path: Path) -> None:
+    """8,000 over 40,000,000: 39,991,000 of winner, 8,000 of erin, and bob's 1,000, of which he pays 0.2."""
+    events, _ = replayed("7_socialised_loss", tmp_path)
+    shares = [event for event in map(orjson.loads, events.splitlines()) if event["type"] == "loss.socialised"]
+    assert {event["rate"] for event in shares} == {"0.000200000000000000"}
+    assert {event["account"]: event["amount"] for event in shares} == {
+        "winner": "7998.200000",
+        "erin": "1.600000",
+        "bob": "0.200000",
+    }
 
 
 def test_example_3_deleverages_in_rank_order_at_the_bankruptcy_price(tmp_path: Path) -> None:
