@@ -15,7 +15,7 @@ from engine.margin import maintenance_margin
 from engine.market import Market
 from engine.pool import is_due, sum_pool
 from engine.position import Position
-from engine.ranking import Standing, pnl_leverage
+from engine.ranking import Standing, stand
 from engine.residual import Residual
 from engine.resting import after_change, cancel_unaffordable
 from engine.state import POSITION_SIDES, ShardState
@@ -122,7 +122,7 @@ def _candidates(
         if state.funding and pay_account(state, position.account.name):
             if is_due(position):
                 continue
-            standing = pnl_leverage(position)
+            standing = stand(position)
         rank += 1
         lots = min(residual.parcel.lots, position.parcel.lots)
         value = _closing_value(market, residual, lots, at_mark=at_mark)
@@ -139,7 +139,7 @@ def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standin
         (-standing.score, position.account.name, position, standing)
         for position in market.opposing(side)
         if not is_due(position)
-        for standing in (pnl_leverage(position),)
+        for standing in (stand(position),)
     ]
     heapify(ranked)
     return ranked

@@ -99,6 +99,7 @@ class MarketSpec:
     """
 
     __slots__ = (
+        "adl_ranking",
         "asset",
         "contract",
         "dearer_fee",
@@ -150,6 +151,7 @@ class MarketSpec:
         self.liquidation_fee = _rate(f"{where}.liquidation_fee", config.liquidation_fee)
         self.surplus_to_account = config.surplus == "account"
         self.partial_by_tier = config.partial == "tier"
+        self.adl_ranking: str = config.adl_ranking
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
         self.max_order_lots = AMOUNT_LIMIT
         if config.max_order_qty is not None:

@@ -17,8 +17,10 @@ from tests.reference.margin import (
     equity,
     exposure,
     free_balance,
+    initial_margin,
     is_due,
     maintenance,
+    maintenance_of,
     mark_value,
     pool,
     unrealised,
@@ -36,7 +38,7 @@ class Standing:
 
 
 def standing_of(shard: Shard, position: Position) -> Standing:
-    """score = profit ratio × leverage for winners, ÷ leverage for losers, in steps of 2^-64."""
+    """Its score under the market's ranking, in steps of 2^-64, with the two ratios that are always told."""
     if position.mode == "isolated":
         own = equity(shard, [position])
     else:
@@ -44,7 +46,55 @@ def standing_of(shard: Shard, position: Position) -> Standing:
     # What rounds to nothing counts as one unit, so that the ratios exist.
     ratio = Fraction(unrealised(shard, position), max(1, position.parcel.value))
     leverage = Fraction(max(1, mark_value(shard, position)), max(1, own))
-    return Standing(floor((ratio * leverage if ratio > 0 else ratio / leverage) * 2**64), ratio, leverage)
+    score = _SCORES[shard.market_of(position).rules.adl_ranking](shard, position, ratio, leverage)
+    return Standing(floor(score * 2**64), ratio, leverage)
+
+
+def _pnl_leverage(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    return ratio * leverage if ratio > 0 else ratio / leverage
+
+
+def _pnl_margin_ratio(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    positions = pool(shard, position)
+    own = equity(shard, positions)
+    if own <= 0:
+        return Fraction(0)
+    balance = shard.margin(position) if position.mode == "isolated" else shard.wallet(position.account)
+    profit = Fraction(max(0, unrealised(shard, position)), max(1, balance))
+    return profit * Fraction(maintenance_of(shard, positions), own)
+
+
+def _roi_mmr(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    positions = pool(shard, position)
+    own, needed = max(1, equity(shard, positions)), maintenance_of(shard, positions)
+    return ratio * Fraction(needed, own) if ratio > 0 else ratio / Fraction(max(1, needed), own)
+
+
+def _price_leverage(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    own = max(1, equity(shard, pool(shard, position)))
+    return _price_ratio(shard, position) * max(1, mark_value(shard, position)) / own
+
+
+def _margin_price(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    entry = max(1, position.parcel.value)
+    isolated = position.mode == "isolated"
+    margin = shard.margin(position) if isolated else initial_margin(position.parcel.value, position.leverage)
+    return Fraction(entry, max(1, margin)) * _price_ratio(shard, position)
+
+
+def _price_ratio(shard: Shard, position: Position) -> Fraction:
+    """By how much its value has changed in its favour."""
+    ratio = Fraction(max(1, mark_value(shard, position)), max(1, position.parcel.value))
+    return ratio if exposure(shard, position) > 0 else 1 / ratio
+
+
+_SCORES = {
+    "pnl_leverage": _pnl_leverage,
+    "pnl_margin_ratio": _pnl_margin_ratio,
+    "roi_mmr": _roi_mmr,
+    "price_leverage": _price_leverage,
+    "margin_price": _margin_price,
+}
 
 
 def opposing(shard: Shard, market: Market, residual: Residual) -> list[Position]:
