@@ -6,8 +6,8 @@ passed over or gives fewer lots; one that would realise a loss comes after all w
 """
 
 from collections.abc import Iterator
-from heapq import heapify, heappop
 
+from engine.adl_queue import AdlQueue, queue_of
 from engine.fills import close_lots
 from engine.fixed import SCORE, ratio_text, share_down
 from engine.funding import pay_account
@@ -29,13 +29,15 @@ def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
     needed = residual.expected_loss(spec.value(market.mark, start_lots))
     at_mark = residual.exposure * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
     counterparties = taken = 0
-    for rank, position, standing in _candidates(state, market, residual, at_mark=at_mark):
+    queue = queue_of(state, market, -residual.side)
+    for rank, position, standing in _candidates(state, market, residual, queue, at_mark=at_mark):
         if not residual.parcel.lots:
             break
         closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
         if closed_profit is not None:
             counterparties += 1
             taken += closed_profit
+    queue.put_back()
     left = residual.parcel.lots
     state.emit(
         AdlCompleted(
@@ -108,21 +110,21 @@ def take_out(state: ShardState, market: Market, residual: Residual, lots: int, v
 
 
 def _candidates(
-    state: ShardState, market: Market, residual: Residual, *, at_mark: bool
+    state: ShardState, market: Market, residual: Residual, queue: AdlQueue, *, at_mark: bool
 ) -> Iterator[tuple[int, Position, Standing]]:
     """Who is asked, with their ranks: in rank order, but those who would realise a loss after all the others.
 
     Who owes funding is ranked before he pays it and pays when his turn comes.
     """
     losing: list[tuple[int, Position, Standing]] = []
-    ranked = _ranked(market, residual.side)
     rank = 0
-    while ranked and residual.parcel.lots:
-        _, _, position, standing = heappop(ranked)
-        if state.funding and pay_account(state, position.account.name):
-            if is_due(position):
-                continue
-            standing = stand(position)
+    while residual.parcel.lots:
+        position = queue.take()
+        if position is None:
+            break
+        if state.funding and pay_account(state, position.account.name) and is_due(position):
+            continue
+        standing = stand(position)
         rank += 1
         lots = min(residual.parcel.lots, position.parcel.lots)
         value = _closing_value(market, residual, lots, at_mark=at_mark)
@@ -131,18 +133,6 @@ def _candidates(
         else:
             yield rank, position, standing
     yield from losing
-
-
-def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standing]]:
-    """The healthy opposing positions as a heap: highest score first, ties by account name."""
-    ranked = [
-        (-standing.score, position.account.name, position, standing)
-        for position in market.opposing(side)
-        if not is_due(position)
-        for standing in (stand(position),)
-    ]
-    heapify(ranked)
-    return ranked
 
 
 def _close_against(

@@ -32,10 +32,15 @@ class Standing(NamedTuple):
     leverage: tuple[int, int]
 
 
+def score(position: Position) -> int:
+    """The score of a position under its market's ranking."""
+    return RANKINGS[position.market.spec.adl_ranking](position)
+
+
 def stand(position: Position) -> Standing:
     """The standing of a position under its market's ranking."""
     return Standing(
-        RANKINGS[position.market.spec.adl_ranking](position),
+        score(position),
         (unrealised_pnl(position), max(1, position.parcel.value)),
         (max(1, mark_value(position)), max(1, allotted_equity(position))),
     )
