@@ -114,11 +114,32 @@ def margin_price(position: Position) -> int:
     return divide_down(entry * gained * SCORE, max(1, margin) * paid)
 
 
+def profit(position: Position) -> int:
+    """Pro rata, in all its kinds: max(0, uPnL), in units. Whoever has no profit has no share."""
+    return max(0, unrealised_pnl(position)) * SCORE
+
+
+def profit_leverage(position: Position) -> int:
+    """Risk-weighted: max(0, uPnL) × leverage, in units, with leverage = MV ÷ EQ."""
+    value, own = max(1, mark_value(position)), max(1, allotted_equity(position))
+    return divide_down(max(0, unrealised_pnl(position)) * value * SCORE, own)
+
+
+def leverage(position: Position) -> int:
+    """Least maximum leverage: MV ÷ EQ."""
+    return divide_down(max(1, mark_value(position)) * SCORE, max(1, allotted_equity(position)))
+
+
 RANKINGS: Final[dict[str, Ranking]] = {
     "pnl_leverage": pnl_leverage,
     "pnl_margin_ratio": pnl_margin_ratio,
     "roi_mmr": roi_mmr,
     "price_leverage": price_leverage,
     "margin_price": margin_price,
+    "pro_rata": profit,
+    "integer_pro_rata": profit,
+    "capped_pro_rata": profit,
+    "risk_weighted": profit_leverage,
+    "min_leverage": leverage,
 }
-"""By the names of `adl_ranking`."""
+"""By the names of `adl_ranking`. Of the policies that close in shares (`engine.adl_shares`) the score is the weight."""

@@ -168,6 +168,8 @@ def _market(
         settings["max_order_notional"] = text(5_000 * scale, decimals)
     if rng.random() < 0.3:
         settings["price_band"] = rng.choice(["0.01", "0.05", "0.3"])
+    if settings["adl_ranking"] in ("capped_pro_rata", "risk_weighted"):
+        settings["adl_cap"] = rng.choice(["1", "0.5", "0.01"])
     if "cross" in features and rng.random() < 0.5:
         settings["default_mode"] = "cross"
     return settings
