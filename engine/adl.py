@@ -6,16 +6,17 @@ passed over or gives fewer lots; one that would realise a loss comes after all w
 """
 
 from collections.abc import Iterator
-from heapq import heapify, heappop
 
+from engine.adl_queue import AdlQueue, queue_of, rank_anew
+from engine.adl_shares import ROUNDINGS, SHARED, flatten, water_fill
 from engine.fills import close_lots
-from engine.fixed import SCORE, ratio_text, share_down
-from engine.funding import pay_account
+from engine.fixed import RATE, SCORE, divide_down, ratio_text, share_down
+from engine.funding import pay_account, pay_side
 from engine.margin import maintenance_margin
 from engine.market import Market
 from engine.pool import is_due, sum_pool
 from engine.position import Position
-from engine.ranking import Standing, pnl_leverage
+from engine.ranking import Standing, stand
 from engine.residual import Residual
 from engine.resting import after_change, cancel_unaffordable
 from engine.state import POSITION_SIDES, ShardState
@@ -28,26 +29,70 @@ def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
     start_lots = residual.parcel.lots
     needed = residual.expected_loss(spec.value(market.mark, start_lots))
     at_mark = residual.exposure * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
-    counterparties = taken = 0
-    for rank, position, standing in _candidates(state, market, residual, at_mark=at_mark):
-        if not residual.parcel.lots:
-            break
-        closed_profit = _close_against(state, market, residual, position, rank, standing, at_mark=at_mark)
-        if closed_profit is not None:
-            counterparties += 1
-            taken += closed_profit
+    close = _close_in_shares if spec.adl_ranking in SHARED else _close_in_order
+    profits = close(state, market, residual, at_mark=at_mark)
     left = residual.parcel.lots
     state.emit(
         AdlCompleted(
             liquidation_id=residual.liquidation_id,
             market=spec.name,
             qty=spec.lots.text(start_lots - left),
-            counterparties=counterparties,
+            counterparties=len(profits),
             remaining=spec.lots.text(left),
             needed=spec.asset.text(needed - residual.expected_loss(spec.value(market.mark, left))),
-            taken=spec.asset.text(taken),
+            taken=spec.asset.text(sum(profits)),
         )
     )
+
+
+def _close_in_order(state: ShardState, market: Market, residual: Residual, *, at_mark: bool) -> list[int]:
+    """Close all that the first can give, then the next, until the residual is gone; the profit that each gave up."""
+    queue = queue_of(state, market, -residual.side)
+    profits: list[int] = []
+    for rank, position, standing in _candidates(state, market, residual, queue, at_mark=at_mark):
+        most = min(residual.parcel.lots, position.parcel.lots)
+        if not most:
+            break
+        profits.extend(_close_against(state, market, residual, position, rank, standing, most, at_mark=at_mark))
+    queue.put_back()
+    return profits
+
+
+def _close_in_shares(state: ShardState, market: Market, residual: Residual, *, at_mark: bool) -> list[int]:
+    """Close a share of each, first of those who would realise no loss, then of the others; the profit each gave up.
+
+    Whoever owes funding pays before. What goes by the price, who would realise a loss and how much each can give, is
+    judged for as many lots as the residual has left.
+    """
+    if market.funding is not None:
+        pay_side(state, market, -residual.side)
+    spec = market.spec
+    groups: dict[bool, list[tuple[int, Position]]] = {False: [], True: []}
+    for rank, position in enumerate(rank_anew(market, -residual.side), start=1):
+        most = min(residual.parcel.lots, position.parcel.lots)
+        value = _closing_value(market, residual, most, at_mark=at_mark)
+        groups[position.exposure * (value - position.parcel.part(most)) < 0].append((rank, position))
+    profits: list[int] = []
+    for group in groups.values():
+        if not residual.parcel.lots:
+            break
+        limits = []
+        for _, position in group:
+            most = min(residual.parcel.lots, divide_down(position.parcel.lots * spec.adl_cap, RATE))
+            limits.append(_lots_carried(market, residual, position, most, at_mark=at_mark))
+        standings = [stand(position) for _, position in group]
+        if spec.adl_ranking in ROUNDINGS:
+            weights = [standing.score for standing in standings]
+            shares = water_fill(residual.parcel.lots, weights, limits, ROUNDINGS[spec.adl_ranking])
+        else:
+            leverages = [
+                (*standing.leverage, position.parcel.lots)
+                for standing, (_, position) in zip(standings, group, strict=True)
+            ]
+            shares = flatten(residual.parcel.lots, leverages, limits)
+        for (rank, position), standing, share in zip(group, standings, shares, strict=True):
+            profits.extend(_close_against(state, market, residual, position, rank, standing, share, at_mark=at_mark))
+    return profits
 
 
 def close_counterparty(
@@ -108,21 +153,21 @@ def take_out(state: ShardState, market: Market, residual: Residual, lots: int, v
 
 
 def _candidates(
-    state: ShardState, market: Market, residual: Residual, *, at_mark: bool
+    state: ShardState, market: Market, residual: Residual, queue: AdlQueue, *, at_mark: bool
 ) -> Iterator[tuple[int, Position, Standing]]:
     """Who is asked, with their ranks: in rank order, but those who would realise a loss after all the others.
 
     Who owes funding is ranked before he pays it and pays when his turn comes.
     """
     losing: list[tuple[int, Position, Standing]] = []
-    ranked = _ranked(market, residual.side)
     rank = 0
-    while ranked and residual.parcel.lots:
-        _, _, position, standing = heappop(ranked)
-        if state.funding and pay_account(state, position.account.name):
-            if is_due(position):
-                continue
-            standing = pnl_leverage(position)
+    while residual.parcel.lots:
+        position = queue.take()
+        if position is None:
+            break
+        if state.funding and pay_account(state, position.account.name) and is_due(position):
+            continue
+        standing = stand(position)
         rank += 1
         lots = min(residual.parcel.lots, position.parcel.lots)
         value = _closing_value(market, residual, lots, at_mark=at_mark)
@@ -133,18 +178,6 @@ def _candidates(
     yield from losing
 
 
-def _ranked(market: Market, side: int) -> list[tuple[int, str, Position, Standing]]:
-    """The healthy opposing positions as a heap: highest score first, ties by account name."""
-    ranked = [
-        (-standing.score, position.account.name, position, standing)
-        for position in market.opposing(side)
-        if not is_due(position)
-        for standing in (pnl_leverage(position),)
-    ]
-    heapify(ranked)
-    return ranked
-
-
 def _close_against(
     state: ShardState,
     market: Market,
@@ -152,18 +185,19 @@ def _close_against(
     position: Position,
     rank: int,
     standing: Standing,
+    most: int,
     *,
     at_mark: bool,
-) -> int | None:
-    """Close what the counterparty can carry; the unrealised profit that went with it, or None if it gave nothing."""
-    lots = _lots_carried(market, residual, position, at_mark=at_mark)
+) -> list[int]:
+    """Close up to `most` lots, as many as the counterparty can carry; the unrealised profit that went with them."""
+    lots = _lots_carried(market, residual, position, most, at_mark=at_mark)
     if not lots:
-        return None
+        return []
     value = _closing_value(market, residual, lots, at_mark=at_mark)
     profit = max(0, position.exposure * (market.spec.value(market.mark, lots) - position.parcel.part(lots)))
     take_out(state, market, residual, lots, value)
     close_counterparty(state, residual, position, lots, value, rank, standing)
-    return profit
+    return [profit]
 
 
 def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
@@ -173,13 +207,12 @@ def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bo
     return residual.parcel.part(lots)
 
 
-def _lots_carried(market: Market, residual: Residual, position: Position, *, at_mark: bool) -> int:
-    """How many lots the counterparty can give and stay above maintenance margin.
+def _lots_carried(market: Market, residual: Residual, position: Position, most: int, *, at_mark: bool) -> int:
+    """How many lots, up to `most`, the counterparty can give and stay above maintenance margin.
 
     What it can carry shrinks as it gives more at a price worse than the mark, so the bound is found by bisection.
     """
-    most = min(residual.parcel.lots, position.parcel.lots)
-    if _carries(position, most, _closing_value(market, residual, most, at_mark=at_mark)):
+    if not most or _carries(position, most, _closing_value(market, residual, most, at_mark=at_mark)):
         return most
     fewest = 0
     while most - fewest > 1:

@@ -5,6 +5,7 @@ Conservation says that no money is lost; this says that no order is. It costs mu
 
 from collections.abc import Iterable
 
+from engine.adl_queue import rank_anew
 from engine.book import Order
 from engine.conservation import InvariantBroken
 from engine.market import Market
@@ -27,8 +28,16 @@ def check_consistency(shard: Shard) -> None:
     _require({*state.funding} == {*running}, f"{len(state.funding)} rounds of funding are listed, {len(running)} run")
     _require(not state.payers, f"{len(state.payers)} positions paid funding and were not looked at")
     open_residuals = 0
+    ranked = [market for market in state.markets.values() if market.adl_queues]
+    _require(
+        {*state.queued} == {*ranked}, f"{len(state.queued)} markets are listed with ADL queues, {len(ranked)} have"
+    )
     for market in state.markets.values():
         _check_market(market)
+        for sign, queue in market.adl_queues.items():
+            _require(
+                queue.order() == rank_anew(market, sign), f"an ADL queue of {market.spec.name} is not what ranking says"
+            )
         open_residuals += sum(residual.is_open for residual in market.residuals.values())
     _require(state.open_residuals == open_residuals, f"{state.open_residuals} questions counted, {open_residuals} open")
 

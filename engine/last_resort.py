@@ -14,7 +14,7 @@ from engine.fixed import largest_remainders, ratio_text
 from engine.funding import pay_side
 from engine.market import Market
 from engine.pool import equity, free_balance
-from engine.ranking import pnl_leverage
+from engine.ranking import stand
 from engine.residual import Residual
 from engine.state import ShardState
 from engine.takeover import book_unwound
@@ -40,7 +40,7 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
             # Rounded in favour of the counterparty, which is closed by force: else a unit could exceed its margin.
             value = market.spec.contract.forced_value(market.mark, lots, position.sign)
             take_out(state, market, residual, lots, value)
-            close_counterparty(state, residual, position, lots, value, 0, pnl_leverage(position))
+            close_counterparty(state, residual, position, lots, value, 0, stand(position))
     others = [other for other in market.residuals.values() if _can_close_against(market, residual, other)]
     shares = _pro_rata(residual.parcel.lots, [other.parcel.lots for other in others])
     for other, lots in zip(others, shares, strict=True):

@@ -11,6 +11,7 @@ from engine.stops import MarketStops
 from engine.triggers import TriggerIndex
 
 if TYPE_CHECKING:
+    from engine.adl_queue import AdlQueue
     from engine.funding import FundingRound
 
 
@@ -19,13 +20,15 @@ class Market:
 
     `mark` and `cheapest_mark`, at which a lot was worth least, are in ticks, 0 before the first mark price; `marks`
     counts them. `stale` are the positions that changed since the last mark and are indexed anew at the next.
-    `realised` is the PnL that each account realised since the last reconciliation; the next is at `period_end`.
-    `clearing` holds minus the signed entry values, `suspense` the balances of residuals, `deficit` what is missing
-    after a last resort, as a negative balance. `funding` is the round of funding payments that runs, if one does;
-    `fundings` counts them, and `funding_purse` holds what was paid and not received yet.
+    `adl_queues` are those of its sides that have been ranked under this mark, by sign. `realised` is
+    the PnL that each account realised since the last reconciliation; the next is at `period_end`. `clearing` holds
+    minus the signed entry values, `suspense` the balances of residuals, `deficit` what is missing after a last resort,
+    as a negative balance. `funding` is the round of funding payments that runs, if one does; `fundings` counts them,
+    and `funding_purse` holds what was paid and not received yet.
     """
 
     __slots__ = (
+        "adl_queues",
         "book",
         "cheapest_mark",
         "clearing",
@@ -60,6 +63,7 @@ class Market:
         self.triggers = TriggerIndex()
         self.stops = MarketStops()
         self.stale: list[Position] = []
+        self.adl_queues: dict[int, AdlQueue] = {}
         self.realised: dict[str, int] = {}
         self.residuals: dict[str, Residual] = {}
         self.clearing = Purse(f"{shard_name}/clearing/{spec.name}")

@@ -4,6 +4,7 @@ A mark does, in this order: exhausted takeovers, liquidations, unwinding, stop o
 """
 
 from engine.activation import trigger_by_mark
+from engine.adl_queue import drop_queues
 from engine.closing import ask_settlement
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, scaled
 from engine.funding import begin_round
@@ -22,6 +23,8 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     mark = parse_price(market, command.price)
     _check_amounts(market, mark)
     market.mark = mark
+    if state.queued:
+        drop_queues(state, market)
     market.marks += 1
     state.marks += 1
     if not market.cheapest_mark or (mark - market.cheapest_mark) * market.spec.direction < 0:

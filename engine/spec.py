@@ -5,6 +5,7 @@ Raises `schemas.config.ConfigError` with the path of the setting, what it is and
 
 from typing import Final, NamedTuple, TypeVar
 
+from engine.adl_shares import CAPPED
 from engine.contract import Contract, Inverse, Linear
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
 from schemas.config import ConfigError, FundConfig, MarketConfig, VenueConfig
@@ -99,6 +100,8 @@ class MarketSpec:
     """
 
     __slots__ = (
+        "adl_cap",
+        "adl_ranking",
         "asset",
         "contract",
         "dearer_fee",
@@ -150,6 +153,12 @@ class MarketSpec:
         self.liquidation_fee = _rate(f"{where}.liquidation_fee", config.liquidation_fee)
         self.surplus_to_account = config.surplus == "account"
         self.partial_by_tier = config.partial == "tier"
+        self.adl_ranking: str = config.adl_ranking
+        self.adl_cap = _rate(f"{where}.adl_cap", config.adl_cap)
+        if not 0 < self.adl_cap <= RATE:
+            raise ConfigError(f"{where}.adl_cap: expected above 0 and at most 1, got {config.adl_cap}")
+        if self.adl_cap < RATE and self.adl_ranking not in CAPPED:
+            raise ConfigError(f"{where}.adl_cap: expected only with adl_ranking = {' or '.join(sorted(CAPPED))}")
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
         self.max_order_lots = AMOUNT_LIMIT
         if config.max_order_qty is not None:

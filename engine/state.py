@@ -28,7 +28,7 @@ class ShardState:
     `funding` are the markets whose round of funding runs, in the order in which the rounds began; `payers` are
     positions that paid and have not been looked at since: they may be due for liquidation. `open_residuals` counts
     questions that settlement has not answered. `transit` is what was ever sent to settlement, net; `external` is minus
-    what came in from outside, net.
+    what came in from outside, net. `queued` are the markets that have ADL queues.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class ShardState:
         "payers",
         "period_end",
         "printed",
+        "queued",
         "spec",
         "stale_pools",
         "stops_left",
@@ -88,6 +89,7 @@ class ShardState:
         self.timers: list[tuple[int, str, str, str]] = []
         self.marks = 0
         self.stale_pools: list[Pool] = []
+        self.queued: list[Market] = []
         self.waiting: list[Position | Pool] = []
         self.transfers = Remembered(spec.limits.transfer_memory)
         self.closed_orders = Remembered(spec.limits.closed_order_memory)
@@ -142,13 +144,22 @@ class ShardState:
             self.make_pool_stale(account.pool)
 
     def make_stale(self, position: Position) -> None:
-        """Have the position's liquidation trigger computed anew at the next mark."""
+        """Have the position's liquidation trigger computed anew at the next mark, and its ADL rank when it matters."""
+        for queue in position.market.adl_queues.values():
+            queue.note_change(position)
         if not position.stale:
             position.stale = True
             position.market.stale.append(position)
 
     def make_pool_stale(self, pool: Pool) -> None:
-        """Have the account's cross positions judged, and placed in the trigger indexes anew, at the next mark."""
+        """Have the account's cross positions judged, and placed in the trigger indexes anew, at the next mark.
+
+        Their ADL ranks change with the account's equity, too.
+        """
+        if self.queued:
+            for position in pool.positions.values():
+                for queue in position.market.adl_queues.values():
+                    queue.note_change(position)
         if not pool.stale:
             pool.stale = True
             self.stale_pools.append(pool)

@@ -29,6 +29,18 @@ TimeOfDay = Annotated[
         description='time of day with its offset from UTC, like "16:00+08:00"',
     ),
 ]
+AdlRanking = Literal[
+    "pnl_leverage",
+    "pnl_margin_ratio",
+    "roi_mmr",
+    "price_leverage",
+    "margin_price",
+    "pro_rata",
+    "integer_pro_rata",
+    "capped_pro_rata",
+    "risk_weighted",
+    "min_leverage",
+]
 Count = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 
 
@@ -129,7 +141,8 @@ class MarketConfig(_Table, frozen=True):
     liquidation_fee: Decimal = "0"
     surplus: Literal["fund", "account"] = "fund"
     partial: Literal["none", "tier"] = "none"
-    adl_ranking: Literal["pnl_leverage"] = "pnl_leverage"
+    adl_ranking: AdlRanking = "pnl_leverage"
+    adl_cap: Decimal = "1"
     deficit_hold: Decimal = "0"
     max_order_qty: Decimal | None = None
     max_order_notional: Decimal | None = None
@@ -147,6 +160,7 @@ class MarketConfig(_Table, frozen=True):
             "fund_fee_share",
             "default_leverage",
             "liquidation_fee",
+            "adl_cap",
             "deficit_hold",
         ):
             check_not_negative(name, getattr(self, name))

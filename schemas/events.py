@@ -272,7 +272,7 @@ class AdlExecuted(Event, tag="adl.executed", kw_only=True):
     side: PositionSide
     qty: Decimal
     price: Price8
-    rank: Annotated[Sequence, Meta(description="1 is deleveraged first; 0: last resort, pro rata")]
+    rank: Annotated[Sequence, Meta(description="place by score, 1 is the first; 0: last resort, pro rata")]
     score: SignedDecimal
     leverage: Ratio
     profit_ratio: Ratio

@@ -15,7 +15,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import book, core, ticks
+from tests.bench import adl, book, core, ticks
 from tests.bench.stage import seconds
 
 HERE = Path(__file__).parent
@@ -56,6 +56,11 @@ def idle_marks() -> list[Benchmark]:
             assert ticks.run(shard, marks) == 0, "an idle mark publishes nothing"
             name = f"idle mark, {positions:,} {mode} positions"
             prepared.append(Benchmark(name, "µs", len(marks), partial(ticks.run, shard, marks)))
+    for positions in (1_000, 100_000):
+        shard = adl.shorts(positions)
+        whom = f"{positions:,} opposing positions"
+        prepared.append(Benchmark(f"ADL, the first of a mark, {whom}", "µs", 1, partial(adl.first, shard)))
+        prepared.append(Benchmark(f"ADL, the next ones, {whom}", "µs", adl.CASCADE, partial(adl.cascade, shard)))
     return prepared
 
 
@@ -149,6 +154,9 @@ and every event encoded ({run.fills / run.commands:.2f} fills and {run.events / 
 
 **idle mark** is a mark price that liquidates nobody (`tests/bench/ticks.py`): its cost must not depend on how many
 positions are open.
+
+**ADL** is one deleveraging with its events (`tests/bench/adl.py`). The first one under a mark ranks everybody on the
+other side; those that follow rank anew only whom the ones before have changed.
 """,
         encoding="utf-8",
     )

@@ -29,8 +29,8 @@ def isolated_shard(positions: int) -> Shard:
     state = shard.state
     market = state.markets["BTC-USDT"]
     for i in range(positions):
-        position = _open(state, _account(state, i), market, 1 if i % 2 else -1)
-        position.margin.balance = position.parcel.value * _share(i) // 1_000
+        position = open_position(state, account_of(state, i), market, 1 if i % 2 else -1)
+        position.margin.balance = position.parcel.value * share(i) // 1_000
         state.make_stale(position)
     shard.apply(mark(MARK, 1))
     return shard
@@ -44,31 +44,33 @@ def cross_shard(positions: int) -> Shard:
     state = shard.state
     shard.apply(mark(MARK, 1, "BTC2-USDT"))
     for i in range(positions // 2):
-        account = _account(state, i)
+        account = account_of(state, i)
         for market in state.markets.values():
-            position = _open(state, account, market, 1 if i % 2 else -1)
+            position = open_position(state, account, market, 1 if i % 2 else -1)
             position.is_cross = True
             position.join_pool()
-            account.wallet.balance += position.parcel.value * _share(i) // 1_000
+            account.wallet.balance += position.parcel.value * share(i) // 1_000
         state.make_pool_stale(account.pool)
     shard.apply(mark(MARK, 1))
     return shard
 
 
-def _account(state: ShardState, number: int) -> Account:
+def account_of(state: ShardState, number: int) -> Account:
+    """A new account."""
     account = Account("usdt", f"a{number}")
     state.accounts[account.name] = account
     return account
 
 
-def _open(state: ShardState, account: Account, market: Market, sign: int) -> Position:
+def open_position(state: ShardState, account: Account, market: Market, sign: int) -> Position:
+    """A position opened at the first mark."""
     position = state.position(account, market)
     position.sign = sign
     position.parcel = Parcel(LOTS, market.spec.value(MARK, LOTS))
     return position
 
 
-def _share(number: int) -> int:
+def share(number: int) -> int:
     """Margin in thousandths of the entry value."""
     return 50 + number * 7919 % 200
 

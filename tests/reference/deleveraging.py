@@ -17,12 +17,15 @@ from tests.reference.margin import (
     equity,
     exposure,
     free_balance,
+    initial_margin,
     is_due,
     maintenance,
+    maintenance_of,
     mark_value,
     pool,
     unrealised,
 )
+from tests.reference.policies import flatten, split
 from tests.reference.state import SIDES, Market, Position, Residual, Shard
 
 
@@ -36,7 +39,7 @@ class Standing:
 
 
 def standing_of(shard: Shard, position: Position) -> Standing:
-    """score = profit ratio × leverage for winners, ÷ leverage for losers, in steps of 2^-64."""
+    """Its score under the market's ranking, in steps of 2^-64, with the two ratios that are always told."""
     if position.mode == "isolated":
         own = equity(shard, [position])
     else:
@@ -44,7 +47,74 @@ def standing_of(shard: Shard, position: Position) -> Standing:
     # What rounds to nothing counts as one unit, so that the ratios exist.
     ratio = Fraction(unrealised(shard, position), max(1, position.parcel.value))
     leverage = Fraction(max(1, mark_value(shard, position)), max(1, own))
-    return Standing(floor((ratio * leverage if ratio > 0 else ratio / leverage) * 2**64), ratio, leverage)
+    score = _SCORES[shard.market_of(position).rules.adl_ranking](shard, position, ratio, leverage)
+    return Standing(floor(score * 2**64), ratio, leverage)
+
+
+def _pnl_leverage(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    return ratio * leverage if ratio > 0 else ratio / leverage
+
+
+def _pnl_margin_ratio(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    positions = pool(shard, position)
+    own = equity(shard, positions)
+    if own <= 0:
+        return Fraction(0)
+    balance = shard.margin(position) if position.mode == "isolated" else shard.wallet(position.account)
+    profit = Fraction(max(0, unrealised(shard, position)), max(1, balance))
+    return profit * Fraction(maintenance_of(shard, positions), own)
+
+
+def _roi_mmr(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    positions = pool(shard, position)
+    own, needed = max(1, equity(shard, positions)), maintenance_of(shard, positions)
+    return ratio * Fraction(needed, own) if ratio > 0 else ratio / Fraction(max(1, needed), own)
+
+
+def _price_leverage(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    own = max(1, equity(shard, pool(shard, position)))
+    return _price_ratio(shard, position) * max(1, mark_value(shard, position)) / own
+
+
+def _margin_price(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    entry = max(1, position.parcel.value)
+    isolated = position.mode == "isolated"
+    margin = shard.margin(position) if isolated else initial_margin(position.parcel.value, position.leverage)
+    return Fraction(entry, max(1, margin)) * _price_ratio(shard, position)
+
+
+def _profit(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    return Fraction(max(0, unrealised(shard, position)))
+
+
+def _profit_leverage(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    return max(0, unrealised(shard, position)) * leverage
+
+
+def _leverage(shard: Shard, position: Position, ratio: Fraction, leverage: Fraction) -> Fraction:
+    return leverage
+
+
+def _price_ratio(shard: Shard, position: Position) -> Fraction:
+    """By how much its value has changed in its favour."""
+    ratio = Fraction(max(1, mark_value(shard, position)), max(1, position.parcel.value))
+    return ratio if exposure(shard, position) > 0 else 1 / ratio
+
+
+_SCORES = {
+    "pnl_leverage": _pnl_leverage,
+    "pnl_margin_ratio": _pnl_margin_ratio,
+    "roi_mmr": _roi_mmr,
+    "price_leverage": _price_leverage,
+    "margin_price": _margin_price,
+    "pro_rata": _profit,
+    "integer_pro_rata": _profit,
+    "capped_pro_rata": _profit,
+    "risk_weighted": _profit_leverage,
+    "min_leverage": _leverage,
+}
+ORDERED = ("pnl_leverage", "pnl_margin_ratio", "roi_mmr", "price_leverage", "margin_price")
+"""The rankings that close one after the other; the others close in shares."""
 
 
 def opposing(shard: Shard, market: Market, residual: Residual) -> list[Position]:
@@ -61,12 +131,64 @@ def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
     before, needed = residual.parcel.lots, expected_loss(market, residual)
     side = residual.side * rules.direction
     at_mark = side * (market.value_at_mark(before) - residual.parcel.value) > 0
-    healthy = [p for p in opposing(shard, market, residual) if not is_due(shard, pool(shard, p))]
-    ranked = sorted(((position, standing_of(shard, position)) for position in healthy), key=lambda pair: -pair[1].score)
     profits: list[int] = []
+    close = _close_in_order if rules.adl_ranking in ORDERED else _close_in_shares
+    close(shard, market, residual, profits, at_mark=at_mark)
+    shard.stream.emit(
+        AdlCompleted(
+            liquidation_id=residual.liquidation_id,
+            market=market.name,
+            qty=rules.lots_text(before - residual.parcel.lots),
+            counterparties=len(profits),
+            remaining=rules.lots_text(residual.parcel.lots),
+            needed=amount(needed - expected_loss(market, residual)),
+            taken=amount(sum(profits)),
+        )
+    )
+
+
+def ranking(shard: Shard, market: Market, side: int) -> list[tuple[Position, Standing]]:
+    """Who is healthy on one side, the highest score first."""
+    ranked = [
+        (position, standing_of(shard, position))
+        for position in shard.open_positions(market=market.name)
+        if position.sign == side and not is_due(shard, pool(shard, position))
+    ]
+    return sorted(ranked, key=lambda pair: -pair[1].score)
+
+
+def _close_in_shares(shard: Shard, market: Market, residual: Residual, profits: list[int], *, at_mark: bool) -> None:
+    """A share of each who realises no loss by it, then of each who does."""
+    pay_side(shard, market, -residual.side)
+    policy, cap = market.rules.adl_ranking, market.rules.adl_cap
+    groups: list[list[tuple[int, Position, Standing]]] = [[], []]
+    for rank, (position, standing) in enumerate(ranking(shard, market, -residual.side), start=1):
+        lots = min(residual.parcel.lots, position.parcel.lots)
+        value = _closing_value(market, residual, lots, at_mark=at_mark)
+        loses = exposure(shard, position) * (value - position.parcel.share(lots)) < 0
+        groups[loses].append((rank, position, standing))
+    for group in groups:
+        total = residual.parcel.lots
+        limits = [
+            _lots_carried(
+                shard, market, residual, position, min(total, floor(position.parcel.lots * cap)), at_mark=at_mark
+            )
+            for _, position, _ in group
+        ]
+        if policy == "min_leverage":
+            sizes = [(standing.leverage, position.parcel.lots) for _, position, standing in group]
+            shares = flatten(total, sizes, limits)
+        else:
+            shares = split(policy, total, [standing.score for _, _, standing in group], limits)
+        for (rank, position, standing), share in zip(group, shares, strict=True):
+            _ask_to_close(shard, market, residual, position, rank, standing, share, profits, at_mark=at_mark)
+
+
+def _close_in_order(shard: Shard, market: Market, residual: Residual, profits: list[int], *, at_mark: bool) -> None:
+    """All that the first can give, then the next: first those who realise no loss by it, then those who do."""
     losing: list[tuple[int, Position, Standing]] = []
     rank = 0
-    for position, standing in ranked:
+    for position, standing in ranking(shard, market, -residual.side):
         if not residual.parcel.lots:
             break
         if pay_account(shard, position.account):
@@ -79,20 +201,10 @@ def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
         if exposure(shard, position) * (value - position.parcel.share(lots)) < 0:
             losing.append((rank, position, standing))
         else:
-            _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
+            _ask_to_close(shard, market, residual, position, rank, standing, lots, profits, at_mark=at_mark)
     for rank, position, standing in losing:
-        _ask_to_close(shard, market, residual, position, rank, standing, profits, at_mark=at_mark)
-    shard.stream.emit(
-        AdlCompleted(
-            liquidation_id=residual.liquidation_id,
-            market=market.name,
-            qty=rules.lots_text(before - residual.parcel.lots),
-            counterparties=len(profits),
-            remaining=rules.lots_text(residual.parcel.lots),
-            needed=amount(needed - expected_loss(market, residual)),
-            taken=amount(sum(profits)),
-        )
-    )
+        lots = min(residual.parcel.lots, position.parcel.lots)
+        _ask_to_close(shard, market, residual, position, rank, standing, lots, profits, at_mark=at_mark)
 
 
 def _closing_value(market: Market, residual: Residual, lots: int, *, at_mark: bool) -> int:
@@ -107,19 +219,28 @@ def _ask_to_close(
     position: Position,
     rank: int,
     standing: Standing,
+    most: int,
     profits: list[int],
     *,
     at_mark: bool,
 ) -> None:
-    """Close as many lots as the counterparty can give and stay above maintenance margin."""
-    for lots in range(min(residual.parcel.lots, position.parcel.lots), 0, -1):
+    """Close as many lots, up to `most`, as the counterparty can give and stay above maintenance margin."""
+    lots = _lots_carried(shard, market, residual, position, most, at_mark=at_mark)
+    if lots:
         value = _closing_value(market, residual, lots, at_mark=at_mark)
-        if _carries(shard, position, lots, value):
-            profit = exposure(shard, position) * (market.value_at_mark(lots) - position.parcel.share(lots))
-            profits.append(max(0, profit))
-            take_out(shard, market, residual, lots, value)
-            close_counterparty(shard, market, residual, position, lots, value, rank, standing)
-            return
+        profit = exposure(shard, position) * (market.value_at_mark(lots) - position.parcel.share(lots))
+        profits.append(max(0, profit))
+        take_out(shard, market, residual, lots, value)
+        close_counterparty(shard, market, residual, position, lots, value, rank, standing)
+
+
+def _lots_carried(
+    shard: Shard, market: Market, residual: Residual, position: Position, most: int, *, at_mark: bool
+) -> int:
+    for lots in range(most, 0, -1):
+        if _carries(shard, position, lots, _closing_value(market, residual, lots, at_mark=at_mark)):
+            return lots
+    return 0
 
 
 def _carries(shard: Shard, position: Position, lots: int, value: int) -> bool:

@@ -91,6 +91,8 @@ class MarketRules(_Fixed):
         self.liquidation_fee = Fraction(config.liquidation_fee)
         self.surplus_to_account = config.surplus == "account"
         self.partial = config.partial == "tier"
+        self.adl_ranking: str = config.adl_ranking
+        self.adl_cap = Fraction(config.adl_cap)
         self.deficit_hold = int(asset.units(config.deficit_hold))
         self.default_leverage = Fraction(config.default_leverage)
         self.max_order_lots = LIMIT if config.max_order_qty is None else int(Fraction(config.max_order_qty) / self.lot)

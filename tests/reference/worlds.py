@@ -7,14 +7,16 @@ units of `scale` at the first price, so that the same histories make sense in ev
 import random
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from schemas.config import VenueConfig
+from schemas.config import AdlRanking, VenueConfig
 
 FEATURES = frozenset({"inverse", "cross", "iceberg", "funding"})
 """What is tried beyond isolated margin on linear contracts; what is not named here stays off everywhere."""
+
+ADL_RANKINGS: tuple[str, ...] = get_args(AdlRanking)
 
 RICH = "rich"
 """In every second world there is one whose orders are there when others are liquidated."""
@@ -157,6 +159,7 @@ def _market(
         "default_leverage": rng.choice(["1", "3.3", *[str(int(1 / Fraction(rates[0][0])))] * 3]),
         "surplus": rng.choice(["fund", "account"]),
         "partial": rng.choice(["none", "tier"]),
+        "adl_ranking": rng.choice(ADL_RANKINGS),
         "deficit_hold": rng.choice(["0", "0", text(50 * scale, decimals)]),
     }
     if rng.random() < 0.1:
@@ -165,6 +168,8 @@ def _market(
         settings["max_order_notional"] = text(5_000 * scale, decimals)
     if rng.random() < 0.3:
         settings["price_band"] = rng.choice(["0.01", "0.05", "0.3"])
+    if settings["adl_ranking"] in ("capped_pro_rata", "risk_weighted"):
+        settings["adl_cap"] = rng.choice(["1", "0.5", "0.01"])
     if "cross" in features and rng.random() < 0.5:
         settings["default_mode"] = "cross"
     return settings
