@@ -32,7 +32,7 @@ def tell_all(path: Path, listener: Listener) -> None:
         tag = _tag(line.raw)
         # A line that we did not write as it stands, and the very first one, is looked at in any case.
         if not seen or tag not in _TAGS or listener.wants(tag, line.raw):
-            event = _decode(line, path)
+            event = _decode(line, path, is_first=not seen)
             if listener.wants(_tag_of(event), line.raw):
                 listener.hear(event)
         seen += 1
@@ -56,10 +56,12 @@ def _tag_of(event: Event) -> bytes:
     return str(type(event).__struct_config__.tag).encode()
 
 
-def _decode(line: Line, path: Path) -> Event:
+def _decode(line: Line, path: Path, *, is_first: bool) -> Event:
     try:
         return decode_event(line.raw)
     except WireError as error:
-        name = display_name(path)
-        hint = f"is {name} an events.jsonl, as `backstop replay` writes it?"
-        raise UsageFailure(printable(f"{line.place}: no event: {error.reason}; {hint}")) from None
+        reason = error.reason
+        if error.code == "unknown_type":
+            reason = reason.partition(";")[0]  # without all the types that there are
+        hint = f"; is {display_name(path)} the events.jsonl of a replay?" if is_first else ""
+        raise UsageFailure(printable(f"{line.place}: no event: {reason}{hint}")) from None

@@ -21,6 +21,7 @@ class Teller:
         self._terms = terms
         self._started: wire.LiquidationStarted | None = None
         self._question: Question | None = None
+        self._has_order = False
         self._fills: list[wire.TradeExecuted] = []
         self._budget = ZERO
         self._lost = ZERO
@@ -67,6 +68,7 @@ class Teller:
         )
 
     def _ordered(self, event: wire.LiquidationOrdered) -> Step:
+        self._has_order = True
         is_part = self._started is not None and self._started.qty != event.qty
         part = f" of {amount(self._started.qty)}" if is_part and self._started is not None else ""
         verb, way = ("sell", "up") if event.side == "sell" else ("buy back", "down")
@@ -92,6 +94,8 @@ class Teller:
 
     def _settled(self, event: claims.LiquidationSettled) -> Step:
         if not Decimal(event.filled_qty):
+            if not self._has_order:
+                return step(event, "No order was sent: no price above zero would have been good enough.")
             return step(event, "Nothing was filled: the book had no price at the limit or better.")
         whole = "" if self._started is None else f" of {amount(self._started.qty)}"
         left = None if self._started is None else self._terms.left_of_fills(self._started, event, self._fills)

@@ -14,7 +14,7 @@ from consumers.printable import printable
 from engine.fixed import RATE_PLACES, divide_down, divide_up
 from engine.spec import MarketSpec, TierSpec, compile_venue
 from schemas.claims import LiquidationResidual, LiquidationSettled, TakeoverApproved, TakeoverExhausted
-from schemas.config import ConfigError, load_config
+from schemas.config import ConfigError, VenueConfig, load_config
 from schemas.events import LiquidationStarted, TradeExecuted
 
 _RATE: Final = 10**RATE_PLACES
@@ -31,10 +31,13 @@ class Terms:
         if path is None:
             return
         try:
-            venue = compile_venue(load_config(path))
+            self.learn(load_config(path))
         except ConfigError as error:
             raise UsageFailure(printable(str(error))) from None
-        for shard in venue.shards.values():
+
+    def learn(self, config: VenueConfig) -> None:
+        """Take up the markets of a venue. Raises ConfigError where its settings do not make sense together."""
+        for shard in compile_venue(config).shards.values():
             self._markets.update(shard.markets)
 
     def maintenance(self, event: LiquidationStarted) -> str | None:
