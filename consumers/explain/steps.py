@@ -55,6 +55,7 @@ class Teller:
 
     def _tell_started(self, event: wire.LiquidationStarted) -> Step:
         self._started = event
+        self._terms.check(event)
         pool = "all cross positions of the account" if event.mode == "cross" else "the position"
         price = "none" if event.bankruptcy_price is None else amount(event.bankruptcy_price)
         return step(

@@ -1,7 +1,8 @@
 """What the settings of the venue add to a story: rates of tiers and fees, and what a quantity is worth at a price.
 
 Each formula is worked out with the engine's own contract and given only if it comes to the number that the event
-carries. Under another config than that of the run the story says less, never something wrong.
+carries; a market whose settings give another bankruptcy price than was published is forgotten. So under another config
+than that of the run the story says less, and nothing wrong.
 """
 
 from decimal import Decimal
@@ -39,6 +40,15 @@ class Terms:
         """Take up the markets of a venue. Raises ConfigError where its settings do not make sense together."""
         for shard in compile_venue(config).shards.values():
             self._markets.update(shard.markets)
+
+    def check(self, event: LiquidationStarted) -> None:
+        """Forget the market if by its settings the quantity would not be bankrupt at the price that was published."""
+        spec = self._markets.get(event.market)
+        if spec is None or event.bankruptcy_price is None:
+            return
+        lots, value = spec.lots.parse(event.qty), spec.asset.parse(event.bankruptcy_value)
+        if not lots or value is None or spec.price_text(value, lots) != event.bankruptcy_price:
+            del self._markets[event.market]
 
     def maintenance(self, event: LiquidationStarted) -> str | None:
         """MM = MV × r − c of an isolated position; that of a cross account is a sum over positions nobody published."""
@@ -119,7 +129,7 @@ class Terms:
             return None
         spec = self._markets[event.market]
         extra = divide_up(value * spec.fund.takeover_slippage, _RATE)
-        if Decimal(spec.asset.text(extra)) + Decimal(question.expected_loss) != Decimal(event.loss_budget):
+        if not extra or Decimal(spec.asset.text(extra)) + Decimal(question.expected_loss) != Decimal(event.loss_budget):
             return None
         return (
             f"slippage allowed {self._text(spec, extra)} = {_percent(spec.fund.takeover_slippage)} × value at the "

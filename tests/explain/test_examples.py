@@ -103,6 +103,17 @@ def test_another_venue_s_config_adds_nothing_that_is_wrong(explain: Explain) -> 
     assert not any("0.5" in formula for formula in story["steps"][0]["formulas"])
 
 
+def test_a_config_with_another_multiplier_adds_nothing(explain: Explain, tmp_path: Path) -> None:
+    """Of a cross position no formula could be checked against equity; the bankruptcy price gives the config away."""
+    folder = EXAMPLES / "5_surplus_of_a_cross_account"
+    config = tmp_path / "venue.toml"
+    config.write_text((folder / "venue.toml").read_text().replace("tick =", 'multiplier = "10"\ntick ='))
+    asked = ("--liquidation", "usdt:1", "--format", "json")
+    with_it = explain(folder / "expected.jsonl", *asked, "--config", config).story
+    assert with_it == explain(folder / "expected.jsonl", *asked).story
+    assert with_it != explain(folder / "expected.jsonl", *asked, "--config", folder / "venue.toml").story
+
+
 def test_the_documentation_shows_what_the_command_says() -> None:
     shown = (EXAMPLES.parents[1] / "docs" / "explain.md").read_text("utf-8")
     assert expected_file("4b_exhausted_takeover_gets_a_larger_budget", "usdt:1", "txt").read_text("utf-8") in shown

@@ -20,6 +20,7 @@ from consumers.cli import main
 from consumers.explain.account import AccountStory
 from consumers.explain.liquidation import LiquidationStory
 from consumers.explain.terms import Terms
+from consumers.explain.text import account_text, liquidation_text
 from engine import liquidation
 from engine.position import Position
 from engine.state import ShardState
@@ -74,6 +75,8 @@ def check_liquidations(records: list[Record], moved: dict[str, str]) -> Counter[
         story = LiquidationStory(liquidation_id, Terms())
         tell(records, story)
         story.finish("the log")
+        assert all(step.what for step in story.steps)
+        assert liquidation_text(story)
         bill = story.bill
         assert Decimal(bill.trader) == Decimal(expected), liquidation_id
         assert story.postings.missing == 0, liquidation_id
@@ -99,6 +102,8 @@ def check_accounts(venue: Venue, records: list[Record]) -> None:
         story = AccountStory(name, Terms())
         tell(records, story)
         story.finish("the log")
+        assert all(step.what for step in story.steps)
+        assert account_text(story)
         text = venue.shards[shard].state.spec.asset.text
         balance = story.document()["balances"][shard]
         assert balance["agrees"], name
