@@ -8,6 +8,7 @@ import click
 
 from consumers import diagnostics
 from consumers.errors import UsageFailure
+from consumers.explain.command import explain
 from consumers.generate.command import generate
 from consumers.replay.command import replay
 
@@ -57,6 +58,7 @@ def main(context: click.Context, *, verbose: bool) -> None:
 
 main.add_command(replay)
 main.add_command(generate)
+main.add_command(explain)
 
 
 if __name__ == "__main__":
