@@ -232,9 +232,11 @@ def tell_completed(event: wire.AdlCompleted) -> Step:
         event,
         f"ADL closed {amount(event.qty)} against {event.counterparties} "
         f"{'counterparty' if event.counterparties == 1 else 'counterparties'}{left}.",
-        "Needed is the loss at the mark that was placed; taken is the open profit that was closed to place it, most of "
-        "which its owners realised.",
-        f"overshoot {amount(over)} = taken {amount(event.taken)} − needed {amount(event.needed)}",
+        "Needed is the loss at the mark that was placed, which counterparties gave up; taken is the open profit that "
+        "was closed to place it. What of it was not needed they have realised.",
+        f"overshoot {amount(over)} = taken {amount(event.taken)} − needed {amount(event.needed)}"
+        if over >= 0
+        else f"needed {amount(event.needed)} − taken {amount(event.taken)} = {amount(-over)}, out of their own money",
     )
 
 
