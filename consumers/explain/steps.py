@@ -182,7 +182,7 @@ class Teller:
         rest = minus(self._uncovered, Decimal(event.amount))
         return step(
             event,
-            f"The fund {event.fund} paid {amount(event.amount)} of it.",
+            f"So {amount(event.amount)} of the loss are covered by the fund {event.fund}.",
             None,
             f"to be socialised: {amount(self._uncovered)} − {amount(event.amount)} = {amount(rest)}",
         )
