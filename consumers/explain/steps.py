@@ -106,8 +106,8 @@ class Teller:
             surplus = "no surplus"
         return step(
             event,
-            f"{amount(event.filled_qty)}{whole} were filled at {amount(event.average_price)} on average: liquidation "
-            f"fee {amount(event.fee)}, {surplus}.",
+            f"{amount(event.filled_qty)}{whole} {_was(event.filled_qty)} filled at {amount(event.average_price)} on "
+            f"average: liquidation fee {amount(event.fee)}, {surplus}.",
             "The fee is taken from what the fills left above bankruptcy and is never more. The rest stays in the "
             "margin or, of a cross account, in the wallet; when no position is left there, it is the surplus.",
             left,
@@ -121,7 +121,7 @@ class Teller:
             again = "" if event.round == 1 else f" (asked again, round {event.round})"
             return step(
                 event,
-                f"{amount(event.qty)} were not filled and left the account at bankruptcy value "
+                f"{amount(event.qty)} {_was(event.qty)} not filled and left the account at bankruptcy value "
                 f"{amount(event.bankruptcy_value)}{again}. The mark is {amount(event.mark_price)}.",
                 "The trader is done with it, at exactly zero. Settlement decides: the fund takes it over if it can "
                 "afford the expected loss, else ADL.",
@@ -163,8 +163,8 @@ class Teller:
         self._lost = max(ZERO, minus(self._lost, pnl))
         return step(
             event,
-            f"{amount(event.qty)} were unwound at {amount(event.price)} on average: {signed(pnl)} for the fund "
-            f"{event.fund}.",
+            f"{amount(event.qty)} {_was(event.qty)} unwound at {amount(event.price)} on average: "
+            f"{signed(pnl)} for the fund {event.fund}.",
             "What the fund gains or loses is the difference to the bankruptcy value it carried this quantity at.",
             f"used of the budget of {amount(self._budget)}: max(0, {amount(lost)} − ({amount(pnl)})) = "
             f"{amount(self._lost)}",
@@ -333,6 +333,10 @@ def _plain(event: Event) -> Step:
             )
         case _:
             return step(event, "")
+
+
+def _was(qty: str) -> str:
+    return "was" if Decimal(qty) == 1 else "were"
 
 
 def _funding(event: wire.FundingPaid) -> str:
