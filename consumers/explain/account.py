@@ -315,14 +315,14 @@ def _cancelled(event: wire.OrderCancelled) -> Step:
 def _funding(event: wire.FundingPaid) -> Step:
     received = Decimal(event.amount)
     verb = "Received" if received >= 0 else "Paid"
-    way = "shorts pay longs" if event.rate.startswith("-") else "longs pay shorts"
     capitalised = ""
     if Decimal(event.capitalised):
         capitalised = f" Of it, {amount(event.capitalised)} went into the entry value."
     return step(
         event,
-        f"{verb} funding of {amount(abs(received))} on the {event.side} of {amount(event.qty)} {event.market} at the "
+        f"{verb} funding of {amount(abs(received))} at a rate of {amount(event.rate)} "
+        f"on the {event.side} of {amount(event.qty)} {event.market} at the "
         f"mark {amount(event.mark_price)}.{capitalised}",
-        f"At a rate of {amount(event.rate)}, {way} |rate| × value at the mark; what the margin of an isolated position "
-        "cannot pay worsens its entry value.",
+        "Longs pay shorts |rate| × value at the mark, with a negative rate shorts pay longs. What the margin of an "
+        "isolated position cannot pay worsens its entry value.",
     )

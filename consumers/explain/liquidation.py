@@ -25,7 +25,7 @@ ENDINGS: Final = {
     "partial": "reduced to a lower risk tier",
     "takeover": "a fund took over what the book did not",
     "adl": "counterparties were deleveraged for what the book did not take",
-    "last_resort": "the last resort: closed at the mark, and the loss shared",
+    "last_resort": "the last resort: what ADL could not place was closed at the mark",
     "open": "not over when the log ends",
 }
 

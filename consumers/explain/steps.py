@@ -106,8 +106,8 @@ class Teller:
             surplus = "no surplus"
         return step(
             event,
-            f"{amount(event.filled_qty)}{whole} were filled at {amount(event.average_price)} on average: liquidation "
-            f"fee {amount(event.fee)}, {surplus}.",
+            f"{amount(event.filled_qty)}{whole} {_was(event.filled_qty)} filled at {amount(event.average_price)} on "
+            f"average: liquidation fee {amount(event.fee)}, {surplus}.",
             "The fee is taken from what the fills left above bankruptcy and is never more. The rest stays in the "
             "margin or, of a cross account, in the wallet; when no position is left there, it is the surplus.",
             left,
@@ -121,7 +121,7 @@ class Teller:
             again = "" if event.round == 1 else f" (asked again, round {event.round})"
             return step(
                 event,
-                f"{amount(event.qty)} were not filled and left the account at bankruptcy value "
+                f"{amount(event.qty)} {_was(event.qty)} not filled and left the account at bankruptcy value "
                 f"{amount(event.bankruptcy_value)}{again}. The mark is {amount(event.mark_price)}.",
                 "The trader is done with it, at exactly zero. Settlement decides: the fund takes it over if it can "
                 "afford the expected loss, else ADL.",
@@ -163,8 +163,8 @@ class Teller:
         self._lost = max(ZERO, minus(self._lost, pnl))
         return step(
             event,
-            f"{amount(event.qty)} were unwound at {amount(event.price)} on average: {signed(pnl)} for the fund "
-            f"{event.fund}.",
+            f"{amount(event.qty)} {_was(event.qty)} unwound at {amount(event.price)} on average: "
+            f"{signed(pnl)} for the fund {event.fund}.",
             "What the fund gains or loses is the difference to the bankruptcy value it carried this quantity at.",
             f"used of the budget of {amount(self._budget)}: max(0, {amount(lost)} − ({amount(pnl)})) = "
             f"{amount(self._lost)}",
@@ -182,7 +182,7 @@ class Teller:
         rest = minus(self._uncovered, Decimal(event.amount))
         return step(
             event,
-            f"The fund {event.fund} paid {amount(event.amount)} of it.",
+            f"So {amount(event.amount)} of the loss are covered by the fund {event.fund}.",
             None,
             f"to be socialised: {amount(self._uncovered)} − {amount(event.amount)} = {amount(rest)}",
         )
@@ -232,9 +232,11 @@ def tell_completed(event: wire.AdlCompleted) -> Step:
         event,
         f"ADL closed {amount(event.qty)} against {event.counterparties} "
         f"{'counterparty' if event.counterparties == 1 else 'counterparties'}{left}.",
-        "Needed is the loss at the mark that was placed; taken is the open profit that was closed to place it, most of "
-        "which its owners realised.",
-        f"overshoot {amount(over)} = taken {amount(event.taken)} − needed {amount(event.needed)}",
+        "Needed is the loss at the mark that was placed, which counterparties gave up; taken is the open profit that "
+        "was closed to place it. What of it was not needed they have realised.",
+        f"overshoot {amount(over)} = taken {amount(event.taken)} − needed {amount(event.needed)}"
+        if over >= 0
+        else f"needed {amount(event.needed)} − taken {amount(event.taken)} = {amount(-over)}, out of their own money",
     )
 
 
@@ -331,6 +333,10 @@ def _plain(event: Event) -> Step:
             )
         case _:
             return step(event, "")
+
+
+def _was(qty: str) -> str:
+    return "was" if Decimal(qty) == 1 else "were"
 
 
 def _funding(event: wire.FundingPaid) -> str:

@@ -121,14 +121,15 @@ def _who_paid(story: LiquidationStory) -> list[str]:
     if given.count:
         lines += textwrap.wrap(
             f"ADL closed {amount(given.qty)} against others {_count(given.count, 'time')}: they realised "
-            f"{signed(given.realised)} and gave up {amount(given.gave_up)} of profit that was still open.",
+            f"{signed(given.realised)}, and gave up {amount(given.gave_up)} against closing at the mark.",
             _WIDTH,
         )
     missing = story.postings.missing
     if missing:
         lines.append(f"{_count(missing, 'amount')} not found in the ledger: the log is not whole.")
     else:
-        lines.append(f"Booked by {_count(len(story.postings.lines), 'ledger line')}, listed in the JSON.")
+        count = len(story.postings.lines)
+        lines.append(f"Booked by {_count(count, 'ledger line')}, listed in the JSON." if count else "No money moved.")
     return lines
 
 
