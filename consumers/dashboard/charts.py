@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from consumers.dashboard.cases import OUTCOMES, Case, Outcome
-from consumers.dashboard.numbers import amount
 from consumers.dashboard.timeline import Bars, Point
 from consumers.exact import text
 from consumers.moments import SECOND, calendar
+from consumers.numbers import amount
 
 if TYPE_CHECKING:
     from consumers.dashboard.watch import FundWatch, MarketWatch

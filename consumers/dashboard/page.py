@@ -12,7 +12,7 @@ import orjson
 from jinja2 import Environment, StrictUndefined
 from msgspec import Struct
 
-from consumers.dashboard import numbers
+from consumers import numbers
 from consumers.dashboard.charts import market_figure
 from consumers.exact import ZERO, minus, percentage, plus
 from consumers.moments import moment

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from consumers.dashboard.numbers import amount
+from consumers.numbers import amount
 from schemas.envelope import Event
 
 __all__ = ["Step", "amount", "ratio", "signed", "step"]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from consumers.dashboard import page, watch
 from consumers.dashboard.cases import Largest
-from consumers.dashboard.numbers import amount, brief, rounded
 from consumers.dashboard.timeline import BARS_MAX, BUCKETS_MAX, Bars, Line
 from consumers.dashboard.watch import MarketWatch
 from consumers.moments import SECOND
+from consumers.numbers import amount, brief, rounded
 from schemas.config import load_config
 from tests.replay.conftest import Run, encoded, three_endings
 

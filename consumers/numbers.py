@@ -1,4 +1,4 @@
-"""Numbers as the page prints them. Nothing is summed or compared here."""
+"""Numbers as people are shown them: the page, the stories. Nothing is summed or compared here."""
 
 from decimal import Context, Decimal
 
