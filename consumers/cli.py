@@ -9,6 +9,7 @@ import click
 from consumers import diagnostics
 from consumers.errors import UsageFailure
 from consumers.generate.command import generate
+from consumers.ledger.command import ledger
 from consumers.replay.command import replay
 
 
@@ -57,6 +58,7 @@ def main(context: click.Context, *, verbose: bool) -> None:
 
 main.add_command(replay)
 main.add_command(generate)
+main.add_command(ledger)
 
 
 if __name__ == "__main__":
