@@ -76,7 +76,8 @@ def _parse(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise UsageFailure(f"--into: expected {EXPECTED}") from None  # what was given may hold a password
-    if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not url.host:
+    in_a_file = url.database not in {None, "", ":memory:"} and not (url.host or url.username)
+    if url.drivername == "sqlite" and in_a_file:
         return url
     if url.drivername in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
