@@ -59,6 +59,7 @@ class Booking:
 
     def book(self, connection: Connection, batch: Sequence[Posting]) -> None:
         """Book a batch within the caller's transaction. Raises UsageFailure at the first posting that contradicts."""
+        self._know_assets(connection, batch)  # of known postings too: units mean nothing without their decimals
         known = _known(connection, [posting.posting_id for posting in batch])
         new: dict[str, Posting] = {}
         for posting in batch:
@@ -76,7 +77,6 @@ class Booking:
             self.booked.lines_new += sum(len(posting.movements) for posting in new.values())
 
     def _write(self, connection: Connection, postings: list[Posting]) -> None:
-        self._know_assets(connection, postings)
         self._know_accounts(connection, postings)
         connection.execute(
             POSTINGS.insert(),
@@ -110,7 +110,7 @@ class Booking:
             ],
         )
 
-    def _know_assets(self, connection: Connection, postings: list[Posting]) -> None:
+    def _know_assets(self, connection: Connection, postings: Sequence[Posting]) -> None:
         """Each asset has one number of decimals for all time: it is what the units of its amounts are."""
         if any(posting.asset not in self._decimals for posting in postings):
             self._decimals = {row.asset: row.decimals for row in connection.execute(select(ASSETS))}

@@ -73,6 +73,15 @@ CONTRADICTIONS: dict[str, tuple[Event, str]] = {
         "the logs are of different runs",
     ),
     "another unit": (deposit(2, amount="5.00"), "USDT has 2 decimals here, 6 in the ledger"),
+    "the same units of another size": (
+        FIRST
+        | {
+            "lines": [
+                line | {"amount": amount} for line, amount in zip(FIRST["lines"], ("5000000", "2000000"), strict=True)
+            ]
+        },
+        "USDT has 0 decimals here, 6 in the ledger",
+    ),
     "another asset in an account": (
         deposit(2, asset="USDC"),
         "account usdt/external holds USDC here and USDT in the ledger",
