@@ -45,7 +45,7 @@ schemas: $(INSTALLED) ## write schemas/json from the message types
 
 MONTH := out/month
 
-month: $(INSTALLED) ## replay PRICES=bars.csv.gz whole: checked after every command, under three hash seeds
+month: $(INSTALLED) ## replay PRICES=bars.csv.gz whole: checked after every command, three hash seeds, both ledgers
 	[ -n "$(PRICES)" ] || { echo "make month needs PRICES, a CSV of bars (docs/generate.md)"; exit 2; }
 	rm -rf $(MONTH) && mkdir -p $(MONTH)
 	$(BIN)/backstop generate --config deploy/venue.toml --prices $(PRICES) --accounts 2000 --seed 1 \
@@ -57,6 +57,7 @@ month: $(INSTALLED) ## replay PRICES=bars.csv.gz whole: checked after every comm
 	for file in events.jsonl report.json; do cmp $(MONTH)/0/$$file $(MONTH)/1/$$file && \
 		cmp $(MONTH)/0/$$file $(MONTH)/4294967295/$$file || exit 1; done
 	echo "events and report, state hash included, are the same under three hash seeds"
+	$(BIN)/python -m tests.ledger $(MONTH)/0
 
 bench: $(INSTALLED) ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench --write

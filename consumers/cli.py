@@ -10,6 +10,7 @@ from consumers import diagnostics
 from consumers.errors import UsageFailure
 from consumers.explain.command import explain
 from consumers.generate.command import generate
+from consumers.ledger.command import ledger
 from consumers.replay.command import replay
 
 
@@ -59,6 +60,7 @@ def main(context: click.Context, *, verbose: bool) -> None:
 main.add_command(replay)
 main.add_command(generate)
 main.add_command(explain)
+main.add_command(ledger)
 
 
 if __name__ == "__main__":
