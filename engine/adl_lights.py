@@ -63,7 +63,7 @@ def run_lights(state: ShardState) -> None:
             left -= len(lights)
             del market.lights[: len(lights)]
             state.emit(AdlLights(market=market.spec.name, ranked_at=market.lights_of, lights=lights))
-    state.lights_at = min(map(_next_at, state.markets.values()))
+    state.lights_at = min(map(_next_at, state.markets.values()), default=AMOUNT_LIMIT)
 
 
 def _next_at(market: Market) -> int:
