@@ -160,6 +160,8 @@ def _candidates(
     Who owes funding is ranked before he pays it and pays when his turn comes.
     """
     losing: list[tuple[int, Position, Standing]] = []
+    # Who owes funding has to be asked for it, and may stand elsewhere afterwards.
+    all_lose = not state.funding and _nobody_gains(market, residual, queue, at_mark=at_mark)
     rank = 0
     while residual.parcel.lots:
         position = queue.take()
@@ -169,6 +171,9 @@ def _candidates(
             continue
         standing = stand(position)
         rank += 1
+        if all_lose:
+            yield rank, position, standing
+            continue
         lots = min(residual.parcel.lots, position.parcel.lots)
         value = _closing_value(market, residual, lots, at_mark=at_mark)
         if position.exposure * (value - position.parcel.part(lots)) < 0:
@@ -176,6 +181,18 @@ def _candidates(
         else:
             yield rank, position, standing
     yield from losing
+
+
+def _nobody_gains(market: Market, residual: Residual, queue: AdlQueue, *, at_mark: bool) -> bool:
+    """Whether everybody in the queue is sure to realise a loss, whatever part of the residual closes him."""
+    parcel = residual.parcel
+    if at_mark:
+        value, lots = market.spec.contract.worth(market.mark, 1)
+    elif abs(parcel.value * parcel.start_lots - parcel.start_value * parcel.lots) < 2 * parcel.start_lots:
+        value, lots = parcel.start_value, parcel.start_lots
+    else:
+        return False  # its parts carry more than the rounding of the whole
+    return queue.nobody_gains(-residual.exposure, value, lots)
 
 
 def _close_against(

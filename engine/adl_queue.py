@@ -3,7 +3,8 @@
 A cascade asks for the best few of the same positions hundreds of times under one mark. So one side of a market is
 ranked once, in a heap, when it is first asked for under a mark; whoever changes afterwards is ranked anew before the
 next question. An ADL that closes k of n positions costs O(k log n) then, and the first one O(n). Whoever is passed over
-is looked at again by the next ADL, as its price is another.
+is looked at again by the next ADL, as its price is another; but where the price is beyond the best entry price on the
+side, so that nobody can gain by it, nobody needs to be looked at to know.
 
 The queue is derived: it always answers as if everybody were ranked at the moment of the question (`rank_anew`, the
 plain way). It is no part of the state hash, and a mark drops it: its market's own, or, as cross accounts rank by their
@@ -11,7 +12,7 @@ equity over all markets, any of the shard's if there is a cross position on that
 """
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.market import Market
 from engine.pool import is_due
@@ -21,8 +22,11 @@ from engine.ranking import score
 if TYPE_CHECKING:
     from engine.state import ShardState
 
-_HEAPIFY_FROM = 8
+_HEAPIFY_FROM: Final = 8
 """Entries that are put back are sifted in one by one where they are fewer than this fraction of the heap."""
+
+_ROUNDING: Final = 4
+"""More units than the rounding of two values, of what is closed and of what it was opened for, can differ by."""
 
 _Entry = tuple[int, str, int, Position]
 
@@ -34,13 +38,14 @@ class AdlQueue:
     queue is used again. An entry of the heap holds good while its serial number is the one under its account's name.
     """
 
-    __slots__ = ("_changed", "_heap", "_serial", "_serials", "_taken", "has_cross", "sign")
+    __slots__ = ("_best_entry", "_changed", "_heap", "_serial", "_serials", "_taken", "has_cross", "sign")
 
     def __init__(self, market: Market, sign: int) -> None:
         self.sign = sign
         self.has_cross = False
         self._heap: list[_Entry] = []
         self._serial = 0
+        self._best_entry: tuple[int, int] | None = None
         self._serials: dict[str, int] = {}
         self._taken: list[_Entry] = []
         self._changed: dict[str, Position] = {}
@@ -84,6 +89,16 @@ class AdlQueue:
             heapify(heap)
         taken.clear()
 
+    def nobody_gains(self, exposure: int, value: int, lots: int) -> bool:
+        """Whether everybody is sure to realise a loss who is closed at `value` for so many lots; `exposure` is theirs.
+
+        Compared with the best entry value per lot that anybody has or had under this mark, so it may not know.
+        """
+        if self._best_entry is None:
+            return False
+        entry, entry_lots = self._best_entry
+        return exposure * (value * entry_lots - entry * lots) < -_ROUNDING * lots * entry_lots
+
     def order(self) -> list[Position]:
         """Everybody in the queue, in order, for those who check it. Leaves it as it is."""
         self.refresh()
@@ -99,6 +114,10 @@ class AdlQueue:
     def _entry(self, position: Position) -> _Entry:
         self._serial += 1
         self._serials[position.account.name] = self._serial
+        value, lots = position.parcel.start_value, position.parcel.start_lots
+        best = self._best_entry
+        if best is None or position.exposure * (value * best[1] - best[0] * lots) < 0:
+            self._best_entry = value, lots
         return -score(position), position.account.name, self._serial, position
 
     def _holds(self, entry: _Entry) -> bool:

@@ -9,6 +9,7 @@ from engine.residual import Residual
 from engine.spec import MarketSpec
 from engine.stops import MarketStops
 from engine.triggers import TriggerIndex
+from schemas.events import AdlLight
 
 if TYPE_CHECKING:
     from engine.adl_queue import AdlQueue
@@ -24,7 +25,8 @@ class Market:
     the PnL that each account realised since the last reconciliation; the next is at `period_end`. `clearing` holds
     minus the signed entry values, `suspense` the balances of residuals, `deficit` what is missing after a last resort,
     as a negative balance. `funding` is the round of funding payments that runs, if one does; `fundings` counts them,
-    and `funding_purse` holds what was paid and not received yet.
+    and `funding_purse` holds what was paid and not received yet. `lights` are ADL lights that are not published yet,
+    reckoned at `lights_of`; the next are due at `lights_at`.
     """
 
     __slots__ = (
@@ -36,6 +38,9 @@ class Market:
         "funding",
         "funding_purse",
         "fundings",
+        "lights",
+        "lights_at",
+        "lights_of",
         "mark",
         "marks",
         "period_end",
@@ -73,6 +78,9 @@ class Market:
         self.fundings = 0
         self.funding_purse = Purse(f"{shard_name}/funding/{spec.name}")
         self.period_end = 0
+        self.lights: list[AdlLight] = []
+        self.lights_at = 0
+        self.lights_of = 0
 
     def opposing(self, side: int) -> list[Position]:
         """The open positions against a quantity of this side, in the order in which they first appeared."""

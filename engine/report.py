@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from engine.adl_lights import Place, places
 from engine.margin import maintenance_margin, mark_value, unrealised_pnl
 from engine.pool import bankruptcy_value, free_balance, liquidation_price
 from engine.position import Position
@@ -33,6 +34,7 @@ def report_funds(settlement: Settlement) -> dict[str, Any]:
 def report_accounts(shard: Shard) -> dict[str, Any]:
     """Every account of a shard with its wallet and open positions, by name."""
     text = shard.state.spec.asset.text
+    placed = {position: place for market in shard.state.markets.values() for position, place in places(market)}
     return {
         name: {
             "wallet": text(account.wallet.balance),
@@ -40,7 +42,7 @@ def report_accounts(shard: Shard) -> dict[str, Any]:
             "open_orders": sum(len(position.orders) for position in account.positions.values()),
             "stop_orders": sum(len(position.stops) for position in account.positions.values()),
             "positions": {
-                market: _report_position(position)
+                market: _report_position(position, placed.get(position))
                 for market, position in sorted(account.positions.items())
                 if position.sign
             },
@@ -84,7 +86,7 @@ def report_markets(shard: Shard) -> dict[str, Any]:
     return markets
 
 
-def _report_position(position: Position) -> dict[str, Any]:
+def _report_position(position: Position, place: Place | None) -> dict[str, Any]:
     spec = position.market.spec
     text = spec.asset.text
     parcel = position.parcel
@@ -101,4 +103,11 @@ def _report_position(position: Position) -> dict[str, Any]:
         "maintenance_margin": text(maintenance_margin(spec, value)),
         "liquidation_price": liquidation_price(position),
         "bankruptcy_price": spec.price_text(bankruptcy_value(position), parcel.lots),
+        "adl": place
+        and {
+            "rank": place.rank,
+            "ranked": place.ranked,
+            "light": place.light,
+            "notional_ahead": text(place.ahead),
+        },
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.activation import run_triggered
+from engine.adl_lights import run_lights
 from engine.decisions import decide
 from engine.digest import hash_rows
 from engine.fixed import AMOUNT_LIMIT
@@ -122,6 +123,8 @@ class Shard:
             while state.payers:
                 _liquidate_payers(state)
                 run_triggered(state)
+        if state.outbox.event_time >= state.lights_at:
+            run_lights(state)
         return state.finish_command()
 
     def state_hash(self) -> str:
@@ -173,6 +176,8 @@ class Shard:
                     market.deficit.balance,
                     market.fundings,
                     market.funding_purse.balance,
+                    market.lights_at,
+                    market.lights_of,
                 )
             )
             for position in market.positions.values():
@@ -183,6 +188,7 @@ class Shard:
                 for level in side:
                     rows.extend(order.row() for order in level)
             rows.extend(market.stops.rows())
+            rows.extend(("light", light.account, light.side, light.light) for light in market.lights)
             rows.extend(("realised", name, amount) for name, amount in market.realised.items())
             for residual in market.residuals.values():
                 rows.extend(residual.rows())

@@ -64,6 +64,7 @@ class LimitsSpec(NamedTuple):
     timers_per_command: int
     stops_per_command: int
     funding_payments_per_command: int
+    adl_lights_per_command: int
     closed_order_memory: int
     transfer_memory: int
 
@@ -101,6 +102,7 @@ class MarketSpec:
 
     __slots__ = (
         "adl_cap",
+        "adl_lights",
         "adl_ranking",
         "asset",
         "contract",
@@ -159,6 +161,7 @@ class MarketSpec:
             raise ConfigError(f"{where}.adl_cap: expected above 0 and at most 1, got {config.adl_cap}")
         if self.adl_cap < RATE and self.adl_ranking not in CAPPED:
             raise ConfigError(f"{where}.adl_cap: expected only with adl_ranking = {' or '.join(sorted(CAPPED))}")
+        self.adl_lights = None if config.adl_lights is None else duration(config.adl_lights)
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
         self.max_order_lots = AMOUNT_LIMIT
         if config.max_order_qty is not None:
@@ -229,6 +232,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.timers_per_command,
         config.limits.stops_per_command,
         config.limits.funding_payments_per_command,
+        config.limits.adl_lights_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
     )

@@ -28,7 +28,8 @@ class ShardState:
     `funding` are the markets whose round of funding runs, in the order in which the rounds began; `payers` are
     positions that paid and have not been looked at since: they may be due for liquidation. `open_residuals` counts
     questions that settlement has not answered. `transit` is what was ever sent to settlement, net; `external` is minus
-    what came in from outside, net. `queued` are the markets that have ADL queues.
+    what came in from outside, net. `queued` are the markets that have ADL queues;
+    `lights_at` is when the next ADL lights of any market are due.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class ShardState:
         "funding",
         "funding_left",
         "ledger",
+        "lights_at",
         "liquidations",
         "liquidations_left",
         "markets",
@@ -75,6 +77,7 @@ class ShardState:
         self.fees = Purse(f"{spec.name}/fees")
         self.transit = Purse(f"transit/{spec.name}")
         self.claims = 0
+        self.lights_at = 0
         self.liquidations = 0
         self.liquidations_left = 0
         self.open_residuals = 0

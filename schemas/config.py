@@ -71,6 +71,7 @@ class LimitsConfig(_Table, frozen=True):
     timers_per_command: Count = 1_000
     stops_per_command: Count = 200
     funding_payments_per_command: Count = 1_000
+    adl_lights_per_command: Count = 1_000
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
 
@@ -143,6 +144,7 @@ class MarketConfig(_Table, frozen=True):
     partial: Literal["none", "tier"] = "none"
     adl_ranking: AdlRanking = "pnl_leverage"
     adl_cap: Decimal = "1"
+    adl_lights: Duration | None = None
     deficit_hold: Decimal = "0"
     max_order_qty: Decimal | None = None
     max_order_notional: Decimal | None = None

@@ -293,6 +293,27 @@ class AdlCompleted(Event, tag="adl.completed", kw_only=True):
     taken: Annotated[Decimal, Meta(description="unrealised profit at the mark of what was given up")]
 
 
+class AdlLight(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    """The light of one position: the fifth of its side's ADL ranking that it stands in, 5 being the first to go."""
+
+    account: DerivedId
+    side: PositionSide
+    light: Annotated[int, Meta(ge=1, le=5)]
+
+
+class AdlLights(Event, tag="adl.lights", kw_only=True):
+    """How near the positions of a market were to their turn in ADL, or a part of them, longs before shorts.
+
+    Who is due for liquidation is not ranked and has no light.
+    """
+
+    topic = "positions"
+
+    market: Id
+    ranked_at: Annotated[Timestamp, Meta(description="event time for which they were reckoned")]
+    lights: list[AdlLight]
+
+
 class LossSocialised(Event, tag="loss.socialised", kw_only=True):
     """One winner's share of an uncovered loss."""
 
@@ -438,6 +459,7 @@ AnyEvent = (
     | AnyDecision
     | AdlExecuted
     | AdlCompleted
+    | AdlLights
     | LossSocialised
     | LossDeficit
     | FundCredited

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import engine.adl
 import engine.adl_queue
-from engine.adl_queue import queue_of, rank_anew
+from engine.adl_queue import AdlQueue, queue_of, rank_anew
 from engine.market import Market
 from engine.position import Position
 from engine.ranking import RANKINGS, score
@@ -64,6 +64,11 @@ class PlainQueue:
 
     def put_back(self) -> None:
         """It is not used again."""
+
+    def nobody_gains(self, *price: int) -> bool:
+        """Everybody is looked at."""
+        del price
+        return False
 
 
 def plain_queue_of(state: ShardState, market: Market, sign: int) -> PlainQueue:
@@ -130,6 +135,29 @@ def test_only_the_first_adl_of_a_mark_ranks_everybody(monkeypatch: pytest.Monkey
     # Everybody once, and then who gave 1 of 2.
     assert len(asked) == 31
     assert asked[-1] == "s0"
+
+
+def test_where_the_price_is_beyond_every_entry_nobody_is_looked_at_but_those_who_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # alice is bankrupt at 10,000, and 30 are short from 9,990: all would realise a loss. The first carries it alone.
+    stage = Stage()
+    for account in ("alice", "house", *(f"s{i}" for i in range(30))):
+        stage.deposit(account, "1000000" if account != "alice" else "500")
+    stage.mark("10500")
+    stage.leverage("house", "1")
+    stage.open_position("alice", "buy", "1", "10500", "21", against="house")
+    stage.mark("10060")
+    for i in range(30):
+        stage.leverage(f"s{i}", "2")
+        stage.buy("house", "1", "9990")
+        stage.sell(f"s{i}", "1", "9990")
+    taken: list[Position | None] = []
+    take = AdlQueue.take
+    monkeypatch.setattr(AdlQueue, "take", lambda queue: taken.append(take(queue)) or taken[-1])
+    (executed,) = of_type(stage.mark("9500"), AdlExecuted)
+    assert (executed.account, executed.rank, executed.realised_pnl) == ("s0", 1, "-10.000000")
+    assert len(taken) == 1
 
 
 def test_a_mark_drops_the_queue_and_the_state_hash_knows_nothing_of_it() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from engine.adl_shares import ROUNDINGS, flatten, in_order, water_fill
 from engine.fixed import largest_remainders
 from schemas.config import ConfigError
-from schemas.events import AdlCompleted, AdlExecuted
+from schemas.events import AdlCompleted, AdlExecuted, FundingPaid
 from tests.engine.stage import Stage, of_type, venue_toml
+from tests.engine.test_adl_lights import crowd
 from tests.reference import policies
 from tests.reference.exact import Fraction
 
@@ -70,7 +71,10 @@ def test_shares_are_those_of_the_definition(policy: str, total: int, drawn: list
     st.integers(1, 150),
     st.lists(
         st.tuples(
-            st.sampled_from([1, 2, 10, 700, 10**12]), st.sampled_from([1, 3, 50, 10**9]), st.integers(1, 40), lots
+            st.sampled_from([1, 2, 10, 700, 10**12]),
+            st.sampled_from([1, 3, 50, 10**9, 10**21]),
+            st.integers(1, 40),
+            lots,
         ),
         max_size=6,
     ),
@@ -182,3 +186,15 @@ def test_a_cap_that_makes_no_sense_is_refused(settings: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Stage(market=settings)
     assert "adl_cap" not in venue_toml()
+
+
+def test_with_shares_whoever_owes_funding_pays_before() -> None:
+    stage = crowd(7, market='adl_ranking = "pro_rata"', limits="funding_payments_per_command = 1")
+    stage.deposit("alice", "500")
+    stage.open_position("alice", "buy", "1", "10000", "20", against="s0")
+    stage.funding("-0.001")
+    events = stage.mark("9400")
+    paid = [index for index, event in enumerate(events) if isinstance(event, FundingPaid)]
+    executed = [index for index, event in enumerate(events) if event.topic == "adl"]
+    assert {event.account for event in of_type(events, FundingPaid)} >= {"s3", "s4", "s5", "s6"}
+    assert max(paid) < min(executed)

@@ -1,10 +1,11 @@
 """Auto-deleveraging and the last resort: who pays when neither book nor fund does."""
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 from schemas.claims import LiquidationClosed, LiquidationPartlyClosed, LiquidationUncovered
-from schemas.events import AdlCompleted, AdlExecuted, LossDeficit, LossSocialised
+from schemas.events import AdlCompleted, AdlExecuted, AdlLight, AdlLights, LossDeficit, LossSocialised
 from tests.reference.book import cancel_unaffordable
 from tests.reference.exact import floor, largest_remainders, ratio18
 from tests.reference.fills import after_change, close_lots, in_forced_value
@@ -155,6 +156,28 @@ def ranking(shard: Shard, market: Market, side: int) -> list[tuple[Position, Sta
         if position.sign == side and not is_due(shard, pool(shard, position))
     ]
     return sorted(ranked, key=lambda pair: -pair[1].score)
+
+
+def publish_lights(shard: Shard) -> None:
+    """The fifth of its side in which everybody stands, when it is due; as many at a time as the limit says."""
+    for market in shard.markets.values():
+        interval = market.rules.adl_lights
+        if interval is None or shard.stream.now < market.lights_at or market.lights:
+            continue
+        market.lights_at = (shard.stream.now // interval + 1) * interval
+        market.lights_of = shard.stream.now
+        for side in (1, -1) if market.mark else ():
+            ranked = ranking(shard, market, side)
+            for behind, (position, _) in enumerate(reversed(ranked), start=1):
+                fifth = math.ceil(Fraction(5 * behind, len(ranked)))
+                light = AdlLight(account=position.account, side=SIDES[side], light=fifth)
+                market.lights.insert(len(market.lights) - behind + 1, light)
+    left = shard.rules.limits.adl_lights_per_command
+    for market in shard.markets.values():
+        lights, market.lights = market.lights[:left], market.lights[left:]
+        left -= len(lights)
+        if lights:
+            shard.stream.emit(AdlLights(market=market.name, ranked_at=market.lights_of, lights=lights))
 
 
 def _close_in_shares(shard: Shard, market: Market, residual: Residual, profits: list[int], *, at_mark: bool) -> None:

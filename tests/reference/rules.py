@@ -92,6 +92,7 @@ class MarketRules(_Fixed):
         self.surplus_to_account = config.surplus == "account"
         self.partial = config.partial == "tier"
         self.adl_ranking: str = config.adl_ranking
+        self.adl_lights = None if config.adl_lights is None else duration(config.adl_lights)
         self.adl_cap = Fraction(config.adl_cap)
         self.deficit_hold = int(asset.units(config.deficit_hold))
         self.default_leverage = Fraction(config.default_leverage)

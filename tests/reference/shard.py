@@ -38,7 +38,7 @@ from schemas.events import (
     PositionUpdated,
     PriceRejected,
 )
-from tests.reference.deleveraging import close_at_mark, conclude, cover, deleverage
+from tests.reference.deleveraging import close_at_mark, conclude, cover, deleverage, publish_lights
 from tests.reference.exact import LIMIT
 from tests.reference.funding import continue_rounds, pay_account, pay_residual, set_funding
 from tests.reference.inventory import ask_again, raise_exhausted, unwind, unwind_all
@@ -87,6 +87,7 @@ class ShardModel:
         while shard.payers:
             liquidate_payers(shard)
             run_triggered(shard)
+        publish_lights(shard)
         _publish(shard)
         return shard.stream.finish()
 

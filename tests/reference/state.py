@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemas.claims import Claim
 from schemas.commands import OrderNew
+from schemas.events import AdlLight
 from schemas.fields import MarginMode, PositionSide
 from tests.reference.exact import LIMIT, floor
 from tests.reference.rules import MarketRules, ShardRules, duration
@@ -142,6 +143,9 @@ class Market:
         self.period_end = 0
         self.fundings = 0
         self.places = 0
+        self.lights_at = 0
+        self.lights_of = 0
+        self.lights: list[AdlLight] = []
 
     @property
     def name(self) -> str:

@@ -170,6 +170,8 @@ def _market(
         settings["price_band"] = rng.choice(["0.01", "0.05", "0.3"])
     if settings["adl_ranking"] in ("capped_pro_rata", "risk_weighted"):
         settings["adl_cap"] = rng.choice(["1", "0.5", "0.01"])
+    if rng.random() < 0.3:
+        settings["adl_lights"] = rng.choice(["1s", "10s", "5m"])
     if "cross" in features and rng.random() < 0.5:
         settings["default_mode"] = "cross"
     return settings
@@ -199,6 +201,7 @@ def _limits(rng: random.Random) -> dict[str, Any]:
         "funding_payments_per_command": [1, 2],
         "reconciliations_per_command": [1, 3],
         "timers_per_command": [1, 2],
+        "adl_lights_per_command": [1, 3],
         "stops_per_command": [1, 2],
     }
     limits: dict[str, Any] = {name: rng.choice(values) for name, values in tiny.items() if rng.random() < 0.2}

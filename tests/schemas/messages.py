@@ -82,8 +82,8 @@ def _values(described: inspect.Type) -> st.SearchStrategy[Any]:
             return _PATTERNS.get(pattern, st.from_regex(f"{pattern[:-1]}\\Z"))
         case inspect.StrType():
             return _PLAIN
-        case inspect.IntType():
-            return st.integers(0, INT64_MAX)
+        case inspect.IntType(ge=least, le=most):
+            return st.integers(least or 0, INT64_MAX if most is None else most)
         case inspect.BoolType():
             return st.booleans()
         case inspect.LiteralType(values=values):

@@ -33,6 +33,7 @@ lot = "0.001"
 taker_fee = "0.0005"
 fund_fee_share = "0.5"
 default_leverage = "20"
+adl_lights = "10s"
 tiers = [{ up_to = "100000000", initial = "0.01", maintenance = "0.005" }]
 """
 MARKET = {"market": "BTC-USDT"}
@@ -126,6 +127,7 @@ def test_the_scenario_shows_most_of_what_there_is_to_see(published: list[Event])
         "account.updated",
         "adl.completed",
         "adl.executed",
+        "adl.lights",
         "adl.triggered",
         "config.rejected",
         "fund.below_minimum",
