@@ -71,7 +71,7 @@ def settlement_residual(settlement: Settlement) -> int:
     """What the funds hold beyond what settlement ever received, in units."""
     held = sum(fund.purse.balance for fund in settlement.funds.values())
     received = sum(shard.transit.balance for shard in settlement.shards.values())
-    return held + received + settlement.treasury.balance
+    return held + received - settlement.from_outside
 
 
 def check_shard(shard: Shard) -> None:

@@ -86,6 +86,13 @@ class Fund:
         """What may leave the fund: what stands above reservations, minimum and the deficits of its markets."""
         return max(0, self.available - self.minimum - sum(self.deficits.values()))
 
+    @property
+    def needed(self) -> int:
+        """What would lift a balance below the minimum to it, after the deficits of its markets are repaid."""
+        if self.purse.balance >= self.minimum:
+            return 0
+        return self.minimum - self.purse.balance + sum(self.deficits.values())
+
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, for the state hash."""
         return [

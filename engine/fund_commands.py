@@ -31,7 +31,7 @@ def _execute(funds: Funds, command: FundCommand, transfer_id: str | None) -> Non
         _emit_updated(funds, fund, transfer_id)
         return
     if isinstance(command, FundDeposit):
-        if amount - funds.treasury.balance >= AMOUNT_LIMIT:
+        if funds.from_outside + amount >= AMOUNT_LIMIT:
             raise Refused("amount_too_large", f"the funds of {funds.asset.name} would reach 2^63 units")
         funds.credit(fund, funds.treasury, amount, command.kind)
     elif isinstance(command, FundWithdraw):
@@ -40,8 +40,7 @@ def _execute(funds: Funds, command: FundCommand, transfer_id: str | None) -> Non
     elif isinstance(command, FundTransfer):
         to = _find_fund(funds, command.to)
         _check_withdrawable(funds, fund, amount)
-        funds.debit(fund, to.purse, amount, "transfer")
-        funds.note_credit(to, amount, "transfer")
+        funds.move(fund, to, amount, "transfer")
     else:
         fund.minimum = amount
         _emit_updated(funds, fund)

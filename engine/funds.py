@@ -40,6 +40,11 @@ class Funds:
         self.ledger = Ledger(asset)
         self.treasury = Purse(f"treasury/{asset.name}")
         self.by_name = {name: Fund(fund) for name, fund in spec.funds.items() if fund.asset.name == asset.name}
+        self.treasuries = {
+            fund.spec.treasury: Purse(f"treasury/{asset.name}/{fund.spec.treasury}")
+            for fund in self.by_name.values()
+            if fund.spec.treasury is not None
+        }
         shards = [shard for shard in spec.shards.values() if shard.asset.name == asset.name]
         self.shards = {shard.name: Counterpart(shard.name) for shard in shards}
         self.markets: dict[str, MarketSpec] = {
@@ -63,6 +68,8 @@ class Funds:
         """The state as rows of plain values, each collection in the order in which it is worked through."""
         rows = self.outbox.rows()
         rows.append(("settlement", self.asset.name, self.treasury.balance, self.period_end))
+        for name, treasury in self.treasuries.items():
+            rows.append(("treasury", name, treasury.balance))
         for shard in self.shards.values():
             rows.append(("counterpart", shard.name, shard.claims.last, shard.decisions, shard.transit.balance))
         for fund in self.by_name.values():
@@ -71,6 +78,11 @@ class Funds:
             rows.append(("reservation", liquidation_id, held.fund.spec.name, held.round, held.budget, held.loss))
         rows.extend(self.transfers.rows("transfer"))
         return rows
+
+    @property
+    def from_outside(self) -> int:
+        """What ever came into the funds from outside, net, in units: opening balances, deposits, injections."""
+        return -self.treasury.balance - sum(treasury.balance for treasury in self.treasuries.values())
 
     def of_market(self, market: str) -> Fund:
         """The fund behind a market."""
@@ -110,9 +122,11 @@ class Funds:
         if not amount:
             return
         self.ledger.move(source, fund.purse, amount, kind)
-        self.note_credit(fund, amount, kind, market, liquidation_id)
+        self._note_credit(fund, amount, kind, market, liquidation_id)
 
-    def note_credit(self, fund: Fund, amount: int, kind: CauseKind, market: str = "", liquidation_id: str = "") -> None:
+    def _note_credit(
+        self, fund: Fund, amount: int, kind: CauseKind, market: str = "", liquidation_id: str = ""
+    ) -> None:
         """Publish a credit that the ledger has booked, and repay deficits from it."""
         fund.credited[kind] = fund.credited.get(kind, 0) + amount
         self._publish(FundCredited, fund, amount, kind, market, liquidation_id)
@@ -133,6 +147,11 @@ class Funds:
         assert fund.purse.balance >= fund.reserved >= 0, "a fund is never below its reservations"
         fund.debited[kind] = fund.debited.get(kind, 0) + amount
         self._publish(FundDebited, fund, amount, kind, market, liquidation_id)
+
+    def move(self, fund: Fund, to: Fund, amount: int, kind: CauseKind) -> None:
+        """Book money from one fund into another."""
+        self.debit(fund, to.purse, amount, kind)
+        self._note_credit(to, amount, kind)
 
     def _publish(
         self,

@@ -16,7 +16,7 @@ from engine.fixed import RATE, divide_up
 from engine.fund import Fund, Reservation
 from engine.fund_commands import FundCommand, apply_command
 from engine.funds import Counterpart, Funds
-from engine.minimum import check_minimum
+from engine.minimum import check_minimums
 from engine.reconciliation import reconcile
 from engine.sequence import BrokenStream
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
@@ -76,11 +76,16 @@ class Settlement:
         """When the next reconciliation period of a fund ends."""
         return self._funds.period_end
 
+    @property
+    def from_outside(self) -> int:
+        """What ever came into the funds from outside, net, in units."""
+        return self._funds.from_outside
+
     def genesis(self) -> list[Event]:
         """The opening balances, which come before the first input."""
         for fund in self.funds.values():
             self._funds.credit(fund, self.treasury, fund.spec.opening, "opening")
-            check_minimum(self._funds, fund)
+        check_minimums(self._funds)
         return self._finish()
 
     def apply(self, record: Command | Claim) -> list[Event]:
@@ -99,8 +104,7 @@ class Settlement:
                 apply_command(self._funds, record)
             elif not isinstance(record, ClockTick):
                 raise TypeError(f"{type(record).__name__} is no command for settlement")
-        for fund in self.funds.values():
-            check_minimum(self._funds, fund)
+        check_minimums(self._funds)
         return self._finish()
 
     def state_hash(self) -> str:

@@ -70,7 +70,8 @@ class LimitsSpec(NamedTuple):
 class FundSpec(NamedTuple):
     """A fund: amounts in units, rates of 10^-9, durations in µs.
 
-    `reconcile_phase` is the µs after midnight UTC at which its reconciliation periods end.
+    `reconcile_phase` is the µs after midnight UTC at which its reconciliation periods end. Funds of an asset that
+    `rebalance` are sisters. `treasury` names the account that fills it up to its minimum; None: nobody does.
     """
 
     name: str
@@ -81,6 +82,8 @@ class FundSpec(NamedTuple):
     takeover_slippage: int
     takeover_band: int
     takeover_max_age: int
+    rebalance: bool
+    treasury: str | None
 
 
 class TierSpec(NamedTuple):
@@ -357,6 +360,8 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
         _rate(f"{where}.takeover_slippage", config.takeover_slippage),
         band,
         duration(config.takeover_max_age),
+        config.rebalance,
+        config.treasury,
     )
 
 

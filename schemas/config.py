@@ -76,10 +76,13 @@ class FundConfig(_Table, frozen=True):
     takeover_band: Decimal = "0.05"
     takeover_max_age: Duration = "10m"
     adl_trigger: Literal["balance"] = "balance"
-    rebalance: Literal[False] = False
+    rebalance: bool = False
+    treasury: Id | None = None
 
     def __post_init__(self) -> None:
         check_id("asset", self.asset)
+        if self.treasury is not None:
+            check_id("treasury", self.treasury)
         check_not_negative("minimum", self.minimum)
         check_not_negative("opening", self.opening)
         check_not_negative("takeover_slippage", self.takeover_slippage)

@@ -70,6 +70,8 @@ class FundRules(_Fixed):
     slippage: Fraction
     band: Fraction
     max_age: int
+    rebalance: bool
+    treasury: str | None
 
 
 class MarketRules(_Fixed):
@@ -189,6 +191,8 @@ def _fund(name: str, config: FundConfig, asset: Asset) -> FundRules:
         Fraction(config.takeover_slippage),
         Fraction(config.takeover_band),
         duration(config.takeover_max_age),
+        config.rebalance,
+        config.treasury,
     )
 
 

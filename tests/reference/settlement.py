@@ -83,7 +83,7 @@ class SettlementModel:
         """The opening balances."""
         for fund in self.funds.values():
             self._credit(fund, self._treasury, fund.rules.opening, "opening")
-            self._check_minimum(fund)
+        self._check_minimums()
         return self.stream.finish()
 
     def apply(self, record: Command | Event) -> list[Event]:
@@ -97,8 +97,7 @@ class SettlementModel:
             self._on_command(record)
         else:
             assert isinstance(record, ClockTick)
-        for fund in self.funds.values():
-            self._check_minimum(fund)
+        self._check_minimums()
         return self.stream.finish()
 
     # --- claims ----------------------------------------------------------------------------------------------
@@ -238,7 +237,7 @@ class SettlementModel:
             return
         match command:
             case FundDeposit():
-                if amount - self.stream.balances[self._treasury] >= LIMIT:
+                if amount + self._from_outside >= LIMIT:
                     raise Refused("amount_too_large")
                 self._credit(fund, self._treasury, amount, command.kind)
             case FundWithdraw():
@@ -247,8 +246,7 @@ class SettlementModel:
             case FundTransfer():
                 to = self._find(command.to)
                 self._check_withdrawable(fund, amount)
-                self._debit(fund, self._purse(to), amount, "transfer")
-                self._publish_credit(to, amount, "transfer")
+                self._move(fund, to, amount, "transfer")
             case FundMinimum():
                 fund.minimum = amount
                 self._emit_updated(fund, None)
@@ -257,7 +255,7 @@ class SettlementModel:
 
     def _check_withdrawable(self, fund: Fund, amount: int) -> None:
         """Reservations, minimum and deficits stay."""
-        if amount > max(0, self._available(fund) - fund.minimum - sum(fund.deficits.values())):
+        if amount > self._excess(fund):
             raise Refused("insufficient_balance")
 
     def _emit_updated(self, fund: Fund, transfer_id: str | None) -> None:
@@ -277,6 +275,15 @@ class SettlementModel:
     @property
     def _treasury(self) -> str:
         return f"treasury/{self.asset.name}"
+
+    @property
+    def _from_outside(self) -> int:
+        """What ever came into the funds from outside, net."""
+        return -sum(units for name, units in self.stream.balances.items() if name.startswith("treasury/"))
+
+    def _excess(self, fund: Fund) -> int:
+        """What may leave the fund."""
+        return max(0, self._available(fund) - fund.minimum - sum(fund.deficits.values()))
 
     def _transit(self, shard: str) -> str:
         return f"transit/{shard}"
@@ -324,6 +331,10 @@ class SettlementModel:
         self.stream.move(self._purse(fund), target, amount, kind)
         self._publish(FundDebited, fund, amount, kind, claim, market)
 
+    def _move(self, fund: Fund, to: Fund, amount: int, kind: CauseKind) -> None:
+        self._debit(fund, self._purse(to), amount, kind)
+        self._publish_credit(to, amount, kind)
+
     def _publish(
         self,
         movement: type[FundCredited | FundDebited],
@@ -360,15 +371,30 @@ class SettlementModel:
                 DeficitRepaid(shard=shard, market=market, fund=fund.rules.name, amount=self.asset.text(paid)),
             )
 
-    def _check_minimum(self, fund: Fund) -> None:
-        """Say once per crossing that a fund is below its minimum."""
-        is_below = self._balance(fund) < fund.minimum
-        if is_below and not fund.is_below:
-            text = self.asset.text
-            self.stream.emit(
-                FundBelowMinimum(fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum))
-            )
-        fund.is_below = is_below
+    def _check_minimums(self) -> None:
+        """Say once per crossing that a fund is below its minimum, and fill it up: sisters first, then its treasury."""
+        text = self.asset.text
+        for fund in self.funds.values():
+            if self._balance(fund) < fund.minimum and not fund.is_below:
+                self.stream.emit(
+                    FundBelowMinimum(
+                        fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum)
+                    )
+                )
+            sisters = [each for each in self.funds.values() if each is not fund and each.rules.rebalance]
+            for sister in sisters if fund.rules.rebalance else []:
+                given = min(self._needed(fund), self._excess(sister))
+                if given:
+                    self._move(sister, fund, given, "rebalance")
+            if fund.rules.treasury is not None:
+                injected = max(0, min(self._needed(fund), LIMIT - 1 - self._from_outside))
+                self._credit(fund, f"{self._treasury}/{fund.rules.treasury}", injected, "injection")
+            fund.is_below = self._balance(fund) < fund.minimum
+
+    def _needed(self, fund: Fund) -> int:
+        """What lifts a fund that is below its minimum to it, as a credit repays deficits first."""
+        missing = fund.minimum - self._balance(fund)
+        return missing + sum(fund.deficits.values()) if missing > 0 else 0
 
     # --- time ------------------------------------------------------------------------------------------------
 

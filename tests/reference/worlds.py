@@ -61,7 +61,7 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
         assets["BTC"] = {"decimals": rng.choice([5, 8])}
         scale["BTC"] = Fraction(1, 1000)
     shards = {f"{name.lower()}{i}": name for name in assets for i in range(rng.choice([1, 1, 1, 2]))}
-    funds = {f"fund-{name.lower()}-{i}": name for name in assets for i in range(rng.choice([1, 2]))}
+    funds = {f"fund-{name.lower()}-{i}": name for name in assets for i in range(rng.choice([1, 2, 2, 3]))}
     sketches: list[MarketSketch] = []
     markets: dict[str, Any] = {}
     for shard, asset in shards.items():
@@ -170,8 +170,8 @@ def _market(
     return settings
 
 
-def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, str]:
-    return {
+def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, Any]:
+    settings: dict[str, Any] = {
         "asset": asset,
         "opening": text(scale * rng.choice([0, 0, 50, 500, 3_000, 100_000]), decimals),
         "minimum": text(scale * rng.choice([0, 0, 60, 400]), decimals),
@@ -179,7 +179,11 @@ def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dic
         "takeover_slippage": rng.choice(["0", "0.01", "0.2"]),
         "takeover_band": rng.choice(["0.05", "0.5", "0.002"]),
         "takeover_max_age": rng.choice(["10m", "20s", "1d"]),
+        "rebalance": rng.random() < 0.5,
     }
+    if rng.random() < 0.2:
+        settings["treasury"] = rng.choice(["ops", "reserve"])
+    return settings
 
 
 def _limits(rng: random.Random) -> dict[str, Any]:
