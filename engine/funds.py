@@ -11,7 +11,7 @@ from engine.remembered import Remembered
 from engine.sequence import BrokenStream, Incoming
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import Decision, DeficitRepaid
-from schemas.events import FundCredited, FundDebited
+from schemas.events import FundCredited, FundDebited, FundPending
 from schemas.fields import CauseKind
 
 
@@ -75,7 +75,9 @@ class Funds:
         for fund in self.by_name.values():
             rows.extend(fund.rows())
         for liquidation_id, held in self.reservations.items():
-            rows.append(("reservation", liquidation_id, held.fund.spec.name, held.round, held.budget, held.loss))
+            rows.append(
+                ("reservation", liquidation_id, held.fund.spec.name, held.round, held.budget, held.loss, held.pending)
+            )
         rows.extend(self.transfers.rows("transfer"))
         return rows
 
@@ -144,9 +146,69 @@ class Funds:
     ) -> None:
         """Book money out of a fund, which has it."""
         self.ledger.move(fund.purse, target, amount, kind)
-        assert fund.purse.balance >= fund.reserved >= 0, "a fund is never below its reservations"
+        assert fund.available >= 0 <= fund.reserved, "a fund is never below its reservations and pending losses"
         fund.debited[kind] = fund.debited.get(kind, 0) + amount
         self._publish(FundDebited, fund, amount, kind, market, liquidation_id)
+
+    def gain(self, fund: Fund, source: Purse, amount: int, kind: CauseKind, market: str, liquidation_id: str) -> None:
+        """Book what a liquidation brings; of a `daily` fund it waits for the reconciliation."""
+        if fund.spec.daily and amount:
+            self.ledger.move(source, fund.gains, amount, kind)
+            fund.pending_gains[kind] += amount
+            self._publish_pending(fund, amount, kind, market, liquidation_id)
+        else:
+            self.credit(fund, source, amount, kind, market, liquidation_id)
+
+    def lose(self, fund: Fund, target: Purse, amount: int, kind: CauseKind, market: str, liquidation_id: str) -> None:
+        """Book what a liquidation costs, which the fund has; of a `daily` fund it waits for the reconciliation."""
+        fund.losses.add(amount)
+        if fund.spec.daily:
+            self.ledger.move(fund.losses_due, target, amount, kind)
+            fund.pending_losses[kind] += amount
+            self._publish_pending(fund, -amount, kind, market, liquidation_id)
+        else:
+            self.debit(fund, target, amount, kind, market, liquidation_id)
+
+    def unwound(self, held: Reservation, shard: Counterpart, pnl: int, market: str, liquidation_id: str) -> None:
+        """Book the PnL of a takeover: a loss uses its budget up, and a gain gives back what was lost before.
+
+        What a gain gives back is reserved again at once, so of a `daily` fund it takes back the pending loss or, if
+        that has been booked, is credited; only what it brings beyond that waits.
+        """
+        fund = held.fund
+        kind: CauseKind = "takeover_pnl"
+        fund.reserved += min(pnl, held.loss)
+        if pnl < 0:
+            held.loss -= pnl
+            if fund.spec.daily:
+                held.pending -= pnl
+            self.lose(fund, shard.transit, -pnl, kind, market, liquidation_id)
+            return
+        restored = min(pnl, held.loss)
+        held.loss -= restored
+        if fund.spec.daily:
+            taken_back = min(restored, held.pending)
+            if taken_back:
+                held.pending -= taken_back
+                self.ledger.move(shard.transit, fund.losses_due, taken_back, kind)
+                fund.pending_losses[kind] -= taken_back
+                self._publish_pending(fund, taken_back, kind, market, liquidation_id)
+            self.credit(fund, shard.transit, restored - taken_back, kind, market, liquidation_id)
+            pnl -= restored
+        self.gain(fund, shard.transit, pnl, kind, market, liquidation_id)
+
+    def book_pending(self, fund: Fund) -> None:
+        """Move what was pending into and out of the fund: gains first, so that no deficit is repaid from lost money."""
+        for kind, amount in fund.pending_gains.items():
+            self.credit(fund, fund.gains, amount, kind)
+            fund.pending_gains[kind] = 0
+        for kind, amount in fund.pending_losses.items():
+            if amount:
+                self.debit(fund, fund.losses_due, amount, kind)
+                fund.pending_losses[kind] = 0
+        for held in self.reservations.values():
+            if held.fund is fund:
+                held.pending = 0
 
     def move(self, fund: Fund, to: Fund, amount: int, kind: CauseKind) -> None:
         """Book money from one fund into another."""
@@ -173,6 +235,20 @@ class Funds:
         if liquidation_id:
             event.liquidation_id = liquidation_id
         self.outbox.emit(event)
+
+    def _publish_pending(self, fund: Fund, amount: int, kind: CauseKind, market: str, liquidation_id: str) -> None:
+        text = self.asset.text
+        self.outbox.emit(
+            FundPending(
+                fund=fund.spec.name,
+                amount=text(amount),
+                pending_gains=text(fund.gains.balance),
+                pending_losses=text(-fund.losses_due.balance),
+                cause_kind=kind,
+                market=market,
+                liquidation_id=liquidation_id,
+            )
+        )
 
     def _repay_deficits(self, fund: Fund, credit: int) -> None:
         """Pay the fund's markets what they miss, the oldest deficit first, from this credit."""

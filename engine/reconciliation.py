@@ -24,6 +24,8 @@ def _reconcile(funds: Funds, fund: Fund) -> None:
     if not fund.period_end:
         fund.period_start = now
         fund.period_end = next_boundary(now, fund.spec.reconcile_phase)
+    if now >= fund.period_end:
+        funds.book_pending(fund)
     closed = 0
     while now >= fund.period_end:
         closed += 1

@@ -19,6 +19,8 @@ def report_funds(settlement: Settlement) -> dict[str, Any]:
             "balance": text(fund.purse.balance),
             "reserved": text(fund.reserved),
             "available": text(fund.available),
+            "pending_gains": text(fund.gains.balance),
+            "pending_losses": text(-fund.losses_due.balance),
             "minimum": text(fund.minimum),
             "credited": text(sum(fund.credited.values())),
             "debited": text(sum(fund.debited.values())),

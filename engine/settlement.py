@@ -50,6 +50,7 @@ class Settlement:
         self.outbox = funds.outbox
         self.ledger = funds.ledger
         self.treasury = funds.treasury
+        self.treasuries = funds.treasuries
         self.funds = funds.by_name
         self.shards = funds.shards
         self.reservations = funds.reservations
@@ -132,16 +133,8 @@ class Settlement:
 
     def _on_filled(self, shard: Counterpart, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]
-        fund = held.fund
         pnl = self._funds.units(claim.pnl)
-        fund.reserved -= held.budget - held.loss
-        held.loss = max(0, held.loss - pnl)
-        fund.reserved += held.budget - held.loss
-        if pnl >= 0:
-            self._funds.credit(fund, shard.transit, pnl, "takeover_pnl", claim.market, claim.liquidation_id)
-        else:
-            fund.losses.add(-pnl)
-            self._funds.debit(fund, shard.transit, -pnl, "takeover_pnl", claim.market, claim.liquidation_id)
+        self._funds.unwound(held, shard, pnl, claim.market, claim.liquidation_id)
 
     def _on_takeover_closed(self, shard: Counterpart, claim: TakeoverClosed) -> None:
         del shard
@@ -151,8 +144,7 @@ class Settlement:
         fund = self._funds.of_market(claim.market)
         paid = min(fund.available, self._funds.units(claim.loss))
         if paid:
-            fund.losses.add(paid)
-            self._funds.debit(fund, shard.transit, paid, "loss", claim.market, claim.liquidation_id)
+            self._funds.lose(fund, shard.transit, paid, "loss", claim.market, claim.liquidation_id)
         self._funds.answer(
             shard,
             LossCovered(
@@ -228,7 +220,7 @@ class Settlement:
 
     def _credit_surplus(self, fund: Fund, shard: Counterpart, claim: LiquidationSettled | Outcome) -> None:
         surplus = self._funds.units(claim.surplus)
-        self._funds.credit(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
+        self._funds.gain(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
         if surplus:
             fund.surpluses.add(surplus)
 

@@ -16,7 +16,7 @@ SECOND: Final = 1_000_000
 
 DAY: Final = 86_400 * SECOND
 
-RESERVED_SHARDS: Final = ("fund", "transit", "treasury")
+RESERVED_SHARDS: Final = ("fund", "pending_gains", "pending_losses", "transit", "treasury")
 
 _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
 
@@ -70,14 +70,16 @@ class LimitsSpec(NamedTuple):
 class FundSpec(NamedTuple):
     """A fund: amounts in units, rates of 10^-9, durations in µs.
 
-    `reconcile_phase` is the µs after midnight UTC at which its reconciliation periods end. Funds of an asset that
-    `rebalance` are sisters. `treasury` names the account that fills it up to its minimum; None: nobody does.
+    A `daily` fund books surpluses and losses at the reconciliation. `reconcile_phase` is the µs after midnight UTC at
+    which its reconciliation periods end. Funds of an asset that `rebalance` are sisters. `treasury` names the account
+    that fills it up to its minimum; None: nobody does.
     """
 
     name: str
     asset: AssetSpec
     minimum: int
     opening: int
+    daily: bool
     reconcile_phase: int
     takeover_slippage: int
     takeover_band: int
@@ -356,6 +358,7 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
         asset,
         _amount(f"{where}.minimum", config.minimum, asset),
         _amount(f"{where}.opening", config.opening, asset),
+        config.transfer == "daily",
         phase * 60 * SECOND % DAY,
         _rate(f"{where}.takeover_slippage", config.takeover_slippage),
         band,

@@ -69,7 +69,7 @@ class FundConfig(_Table, frozen=True):
     asset: Id
     minimum: Decimal = "0"
     opening: Decimal = "0"
-    transfer: Literal["immediate"] = "immediate"
+    transfer: Literal["immediate", "daily"] = "immediate"
     reconcile_at: TimeOfDay = "16:00+08:00"
     takeover: Literal["whole"] = "whole"
     takeover_slippage: Decimal = "0"

@@ -345,6 +345,22 @@ class FundDebited(Event, tag="fund.debited", kw_only=True):
     liquidation_id: DerivedId | UnsetType = UNSET
 
 
+class FundPending(Event, tag="fund.pending", kw_only=True):
+    """A surplus or loss that moves into or out of the fund at the reconciliation. The balance did not move."""
+
+    topic = "settlements"
+
+    fund: Id
+    amount: Annotated[SignedDecimal, Meta(description="a gain, or with a minus a loss, that waits now")]
+    pending_gains: Annotated[Decimal, Meta(description="all gains that wait; they are not available")]
+    pending_losses: Annotated[
+        Decimal, Meta(description="all losses that wait, net of what a gain of the same takeover gave back")
+    ]
+    cause_kind: CauseKind
+    market: Id
+    liquidation_id: DerivedId
+
+
 class FundBelowMinimum(Event, tag="fund.below_minimum", kw_only=True):
     """A fund's balance crossed below its minimum. Raised once per crossing."""
 
@@ -442,6 +458,7 @@ AnyEvent = (
     | LossDeficit
     | FundCredited
     | FundDebited
+    | FundPending
     | FundBelowMinimum
     | FundReconciled
     | FundUpdated

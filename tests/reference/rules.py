@@ -66,6 +66,7 @@ class FundRules(_Fixed):
     asset: Asset
     minimum: int
     opening: int
+    daily: bool
     phase: int
     slippage: Fraction
     band: Fraction
@@ -187,6 +188,7 @@ def _fund(name: str, config: FundConfig, asset: Asset) -> FundRules:
         asset,
         int(asset.units(config.minimum)),
         int(asset.units(config.opening)),
+        str(config.transfer) == "daily",
         minutes * 60 * SECOND % DAY,
         Fraction(config.takeover_slippage),
         Fraction(config.takeover_band),

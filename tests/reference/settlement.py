@@ -24,35 +24,50 @@ from schemas.claims import (
 )
 from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
 from schemas.envelope import Event
-from schemas.events import FundBelowMinimum, FundCredited, FundDebited, FundReconciled, FundRejected, FundUpdated
+from schemas.events import (
+    FundBelowMinimum,
+    FundCredited,
+    FundDebited,
+    FundPending,
+    FundReconciled,
+    FundRejected,
+    FundUpdated,
+)
 from schemas.fields import CauseKind
 from tests.reference.exact import LIMIT, ceil
 from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
 from tests.reference.stream import Memory, Refused, Stream, parse_amount
 
 Question = LiquidationResidual | TakeoverExhausted
+Outcome = LiquidationClosed | LiquidationPartlyClosed
+Liquidated = LiquidationSettled | LiquidationUncovered | TakeoverFilled | Outcome
 FundCommand = FundDeposit | FundWithdraw | FundTransfer | FundMinimum
 
 
 @dataclass
 class Reservation:
-    """What a takeover may still lose: budget − loss."""
+    """What a takeover may still lose: budget − loss. Of the loss, `pending` is not booked yet."""
 
     fund: str
     round: int
     budget: int
     loss: int = 0
+    pending: int = 0
 
 
 @dataclass
 class Fund:
-    """An insurance fund; its balance is in the ledger. The three lists are of the current period."""
+    """An insurance fund; its balance is in the ledger. The last three lists are of the current period.
+
+    `pending` are the gains and losses, by cause, that a daily fund books at the reconciliation.
+    """
 
     rules: FundRules
     minimum: int
     period_opening: int
     is_below: bool = False
     deficits: dict[str, int] = field(default_factory=dict)
+    pending: dict[tuple[str, CauseKind], int] = field(default_factory=dict)
     period_start: int = 0
     period_end: int = 0
     surpluses: list[int] = field(default_factory=list)
@@ -179,19 +194,76 @@ class SettlementModel:
     def _book_unwound(self, shard: str, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]
         fund, pnl = self.funds[held.fund], self._units(claim.pnl)
-        held.loss = max(0, held.loss - pnl)
-        if pnl >= 0:
-            self._credit(fund, self._transit(shard), pnl, "takeover_pnl", claim)
-        else:
+        restored = max(0, min(held.loss, pnl))
+        held.loss += -pnl if pnl < 0 else -restored
+        if pnl < 0:
             fund.losses.append(-pnl)
-            self._debit(fund, self._transit(shard), -pnl, "takeover_pnl", claim)
+            held.pending += -pnl if fund.rules.daily else 0
+            self._book(fund, shard, pnl, "takeover_pnl", claim)
+            return
+        if fund.rules.daily:
+            # What is at risk again comes from what is lost and not booked, or has to be there at once.
+            taken_back = min(restored, held.pending)
+            held.pending -= taken_back
+            if taken_back:
+                self._pend(fund, shard, "losses", "takeover_pnl", -taken_back, claim)
+            self._credit(fund, self._transit(shard), restored - taken_back, "takeover_pnl", claim)
+            pnl -= restored
+        self._book(fund, shard, pnl, "takeover_pnl", claim)
+
+    def _book(self, fund: Fund, shard: str, amount: int, kind: CauseKind, claim: Liquidated) -> None:
+        """A surplus or, with a minus, a loss: it moves now or, of a daily fund, at the reconciliation."""
+        if not amount:
+            return
+        if fund.rules.daily:
+            self._pend(fund, shard, "gains" if amount > 0 else "losses", kind, abs(amount), claim)
+        elif amount > 0:
+            self._credit(fund, self._transit(shard), amount, kind, claim)
+        else:
+            self._debit(fund, self._transit(shard), -amount, kind, claim)
+
+    def _pend(self, fund: Fund, shard: str, which: str, kind: CauseKind, amount: int, claim: Liquidated) -> None:
+        """So much more of the gains or losses waits; with a minus, less."""
+        gained = amount if which == "gains" else -amount
+        self.stream.move(self._transit(shard), self._waiting(fund, which), gained, kind)
+        fund.pending[which, kind] = fund.pending.get((which, kind), 0) + amount
+        text, balances = self.asset.text, self.stream.balances
+        self.stream.emit(
+            FundPending(
+                fund=fund.rules.name,
+                amount=text(gained),
+                pending_gains=text(balances[self._waiting(fund, "gains")]),
+                pending_losses=text(-balances[self._waiting(fund, "losses")]),
+                cause_kind=kind,
+                market=claim.market,
+                liquidation_id=claim.liquidation_id,
+            )
+        )
+
+    def _book_pending(self, fund: Fund) -> None:
+        """The reconciliation moves what waited, gains first, each cause for itself."""
+        kinds: list[tuple[str, CauseKind]] = [
+            ("gains", "surplus"),
+            ("gains", "takeover_pnl"),
+            ("losses", "takeover_pnl"),
+            ("losses", "loss"),
+        ]
+        for which, kind in kinds:
+            amount, waiting = fund.pending.pop((which, kind), 0), self._waiting(fund, which)
+            if which == "gains":
+                self._credit(fund, waiting, amount, kind)
+            elif amount:
+                self._debit(fund, waiting, amount, kind)
+        for held in self.reservations.values():
+            if held.fund == fund.rules.name:
+                held.pending = 0
 
     def _cover(self, shard: str, claim: LiquidationUncovered) -> None:
         fund = self._fund_of(claim.market)
         paid = min(self._available(fund), self._units(claim.loss))
         if paid:
             fund.losses.append(paid)
-            self._debit(fund, self._transit(shard), paid, "loss", claim)
+            self._book(fund, shard, -paid, "loss", claim)
         self._answer(
             shard,
             LossCovered(
@@ -291,12 +363,16 @@ class SettlementModel:
     def _purse(self, fund: Fund) -> str:
         return f"fund/{fund.rules.name}"
 
+    def _waiting(self, fund: Fund, which: str) -> str:
+        return f"pending_{which}/{fund.rules.name}"
+
     def _balance(self, fund: Fund) -> int:
         return self.stream.balances[self._purse(fund)]
 
     def _available(self, fund: Fund) -> int:
         held = [held for held in self.reservations.values() if held.fund == fund.rules.name]
-        return self._balance(fund) - sum(each.budget - each.loss for each in held)
+        lost = -self.stream.balances[self._waiting(fund, "losses")]
+        return self._balance(fund) - lost - sum(each.budget - each.loss for each in held)
 
     def _units(self, text: str) -> int:
         return int(self.asset.units(text))
@@ -312,7 +388,7 @@ class SettlementModel:
     ) -> None:
         surplus = self._units(claim.surplus)
         if surplus:
-            self._credit(fund, self._transit(shard), surplus, "surplus", claim)
+            self._book(fund, shard, surplus, "surplus", claim)
             fund.surpluses.append(surplus)
 
     def _credit(self, fund: Fund, source: str, amount: int, kind: CauseKind, claim: AnyClaim | None = None) -> None:
@@ -403,6 +479,8 @@ class SettlementModel:
         now, phase = self.stream.now, fund.rules.phase
         if not fund.period_end:
             fund.period_start, fund.period_end = now, next_boundary(now, phase)
+        if now >= fund.period_end:
+            self._book_pending(fund)
         for left in reversed(range(self.rules.limits.reconciliations_per_command)):
             if now < fund.period_end:
                 return
