@@ -4,20 +4,21 @@ It knows of the engines only what they claim, and answers each question with exa
 
     available = balance − reservations
     expected_loss ≤ available  ⇒  takeover, loss_budget = min(available, expected_loss + slippage × MV), reserved
-    otherwise                  ⇒  ADL
+    otherwise                  ⇒  ADL; with takeover = "partial" first a takeover of the lots that can be carried
 
 A takeover's losses are bounded by its reservation and reservations by the balance, so no fund goes below zero.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from engine.fixed import RATE, divide_up
+from engine.fixed import RATE, divide_up, share_down
 from engine.fund import Fund, Reservation
 from engine.fund_commands import FundCommand, apply_command
 from engine.funds import Counterpart, Funds
 from engine.minimum import check_minimums
 from engine.reconciliation import reconcile
+from engine.residual import value_of_part
 from engine.sequence import BrokenStream
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import (
@@ -39,6 +40,16 @@ from schemas.claims import (
 )
 from schemas.commands import ClockTick, Command
 from schemas.envelope import Event
+
+Question = LiquidationResidual | TakeoverExhausted
+
+
+class _Carried(NamedTuple):
+    """What a fund takes over of a residual: lots, their value at the mark, and what they would lose at it, in units."""
+
+    lots: int
+    mark_value: int
+    expected_loss: int
 
 
 class Settlement:
@@ -174,16 +185,15 @@ class Settlement:
         if held is not None and held.round == claim.round:
             self._funds.release(claim.liquidation_id)
 
-    def _decide(
-        self, shard: Counterpart, claim: LiquidationResidual | TakeoverExhausted, *, may_take_over: bool
-    ) -> None:
+    def _decide(self, shard: Counterpart, claim: Question, *, may_take_over: bool) -> None:
         """Answer the question what to do with a residual."""
         market = self._funds.markets[claim.market]
         fund = self._funds.of_market(claim.market)
         expected_loss = self._funds.units(claim.expected_loss)
-        if may_take_over and expected_loss <= fund.available:
-            slippage = divide_up(_mark_value(market, claim) * fund.spec.takeover_slippage, RATE)
-            budget = min(fund.available, expected_loss + slippage)
+        carried = self._carry(fund, market, claim, expected_loss) if may_take_over else None
+        if carried is not None:
+            slippage = divide_up(carried.mark_value * fund.spec.takeover_slippage, RATE)
+            budget = min(fund.available, carried.expected_loss + slippage)
             self.reservations[claim.liquidation_id] = Reservation(fund, claim.round, budget)
             fund.reserved += budget
             self._funds.answer(
@@ -194,7 +204,7 @@ class Settlement:
                     round=claim.round,
                     market=claim.market,
                     fund=fund.spec.name,
-                    qty=claim.qty,
+                    qty=market.lots.text(carried.lots),
                     loss_budget=self.asset.text(budget),
                 ),
             )
@@ -218,6 +228,28 @@ class Settlement:
             ),
         )
 
+    def _carry(self, fund: Fund, market: MarketSpec, claim: Question, expected_loss: int) -> _Carried | None:
+        """What of a residual the fund can take over: all of it; of a `partial` fund, the lots whose loss is available.
+
+        These are floor(lots × available ÷ expected loss). Where the rounding of inverse values has them lose a unit
+        more, the budget is that unit short, and what is not unwound is asked about again at the next mark.
+        """
+        mark, lots = market.ticks.parse(claim.mark_price), market.lots.parse(claim.qty)
+        if mark is None or not lots:
+            raise BrokenStream(
+                f"claim {claim.claim} is off the grid of {market.name}: {claim.qty} at {claim.mark_price}"
+            )
+        if expected_loss <= fund.available:
+            return _Carried(lots, market.value(mark, lots), expected_loss)
+        if not fund.spec.partial:
+            return None
+        exposure = market.direction if claim.side == "long" else -market.direction
+        value = self._funds.units(claim.bankruptcy_value)
+        part = share_down(lots, fund.available, expected_loss)
+        mark_value = market.value(mark, part)
+        loss = max(0, exposure * (value_of_part(value, part, lots, exposure) - mark_value))
+        return _Carried(part, mark_value, min(loss, fund.available)) if part else None
+
     def _credit_surplus(self, fund: Fund, shard: Counterpart, claim: LiquidationSettled | Outcome) -> None:
         surplus = self._funds.units(claim.surplus)
         self._funds.gain(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
@@ -231,10 +263,3 @@ class Settlement:
     def _finish(self) -> list[Event]:
         self.outbox.post(self.ledger, self.asset)
         return self.outbox.take()
-
-
-def _mark_value(market: MarketSpec, claim: LiquidationResidual | TakeoverExhausted) -> int:
-    mark, lots = market.ticks.parse(claim.mark_price), market.lots.parse(claim.qty)
-    if mark is None or lots is None:
-        raise BrokenStream(f"claim {claim.claim} is off the grid of {market.name}: {claim.qty} at {claim.mark_price}")
-    return market.value(mark, lots)

@@ -72,7 +72,7 @@ class FundSpec(NamedTuple):
 
     A `daily` fund books surpluses and losses at the reconciliation. `reconcile_phase` is the µs after midnight UTC at
     which its reconciliation periods end. Funds of an asset that `rebalance` are sisters. `treasury` names the account
-    that fills it up to its minimum; None: nobody does.
+    that fills it up to its minimum; None: nobody does. A `partial` fund takes over what it can carry.
     """
 
     name: str
@@ -81,6 +81,7 @@ class FundSpec(NamedTuple):
     opening: int
     daily: bool
     reconcile_phase: int
+    partial: bool
     takeover_slippage: int
     takeover_band: int
     takeover_max_age: int
@@ -360,6 +361,7 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
         _amount(f"{where}.opening", config.opening, asset),
         config.transfer == "daily",
         phase * 60 * SECOND % DAY,
+        config.takeover == "partial",
         _rate(f"{where}.takeover_slippage", config.takeover_slippage),
         band,
         duration(config.takeover_max_age),

@@ -125,3 +125,14 @@ def test_all_that_comes_from_outside_stays_below_two_to_the_63() -> None:
     assert refused.code == "amount_too_large"
     stage = Stage(opening=most, fund=sisters("eth 0 10", own="").replace("true", 'true\ntreasury = "x"'))
     assert balances(stage) == {"btc": most, "eth": "0"}
+
+
+def test_what_a_fund_needs_includes_the_deficits_that_the_credit_repays_first() -> None:
+    stage = Stage(opening="100", fund=sisters("eth 5000 0"))
+    state = stage.venue.shards["usdt"].state
+    stage.venue.settlements["USDT"].funds["btc"].deficits["BTC-USDT"] = 30_000_000
+    state.markets["BTC-USDT"].deficit.balance -= 30_000_000
+    state.external.balance += 30_000_000
+    events = stage.send("fund.minimum", fund="btc", amount="150")
+    assert movements(events) == [("eth", "-80", "rebalance"), ("btc", "80", "rebalance"), ("btc", "-30", "deficit")]
+    assert balances(stage) == {"btc": "150", "eth": "4920"}

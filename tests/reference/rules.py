@@ -68,6 +68,7 @@ class FundRules(_Fixed):
     opening: int
     daily: bool
     phase: int
+    partial: bool
     slippage: Fraction
     band: Fraction
     max_age: int
@@ -190,6 +191,7 @@ def _fund(name: str, config: FundConfig, asset: Asset) -> FundRules:
         int(asset.units(config.opening)),
         str(config.transfer) == "daily",
         minutes * 60 * SECOND % DAY,
+        str(config.takeover) == "partial",
         Fraction(config.takeover_slippage),
         Fraction(config.takeover_band),
         duration(config.takeover_max_age),

@@ -34,7 +34,7 @@ from schemas.events import (
     FundUpdated,
 )
 from schemas.fields import CauseKind
-from tests.reference.exact import LIMIT, ceil
+from tests.reference.exact import LIMIT, ceil, floor
 from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
 from tests.reference.stream import Memory, Refused, Stream, parse_amount
 
@@ -154,10 +154,12 @@ class SettlementModel:
         fund, market = self._fund_of(claim.market), self._market(claim.market)
         loss, available = self._units(claim.expected_loss), self._available(fund)
         is_too_old = isinstance(claim, TakeoverExhausted) and claim.reason == "max_age"
-        if loss <= available and not is_too_old:
-            price, lots = Fraction(claim.mark_price) / market.tick, Fraction(claim.qty) / market.lot
-            slippage = ceil(market.value(int(price), int(lots)) * fund.rules.slippage)
-            budget = min(available, loss + slippage)
+        lots = int(Fraction(claim.qty) / market.lot)
+        part = 0 if is_too_old else lots if loss <= available else self._carried(fund, market, claim)
+        if part:
+            value = market.value(int(Fraction(claim.mark_price) / market.tick), part)
+            own_loss = loss if part == lots else self._loss_of(market, claim, part)
+            budget = min(available, own_loss + ceil(value * fund.rules.slippage))
             self.reservations[claim.liquidation_id] = Reservation(fund.rules.name, claim.round, budget)
             self._answer(
                 shard,
@@ -167,7 +169,7 @@ class SettlementModel:
                     round=claim.round,
                     market=claim.market,
                     fund=fund.rules.name,
-                    qty=claim.qty,
+                    qty=market.lots_text(part),
                     loss_budget=self.asset.text(budget),
                 ),
             )
@@ -190,6 +192,18 @@ class SettlementModel:
                 reason="takeover_expired" if is_too_old else "fund_insufficient",
             ),
         )
+
+    def _carried(self, fund: Fund, market: MarketRules, claim: Question) -> int:
+        """As many lots as what is available in proportion to the loss of all; none where all or nothing is taken."""
+        loss, available = self._units(claim.expected_loss), self._available(fund)
+        return floor(Fraction(claim.qty) / market.lot * available / loss) if fund.rules.partial else 0
+
+    def _loss_of(self, market: MarketRules, claim: Question, lots: int) -> int:
+        """What a part would lose at the mark, carried at its share of the value, rounded in its favour."""
+        side = market.direction if claim.side == "long" else -market.direction
+        share = self._units(claim.bankruptcy_value) * lots / (Fraction(claim.qty) / market.lot)
+        carried = floor(share) if side > 0 else ceil(share)
+        return max(0, side * (carried - market.value(int(Fraction(claim.mark_price) / market.tick), lots)))
 
     def _book_unwound(self, shard: str, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]
