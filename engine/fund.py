@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from engine.adl_trigger import AdlTrigger
 from engine.purse import Purse
 from engine.spec import FundSpec
 from schemas.fields import CauseKind
@@ -57,6 +58,7 @@ class Fund:
     """
 
     __slots__ = (
+        "adl_trigger",
         "credited",
         "debited",
         "deficits",
@@ -80,6 +82,7 @@ class Fund:
     def __init__(self, spec: FundSpec) -> None:
         self.spec = spec
         self.purse = Purse(f"fund/{spec.name}")
+        self.adl_trigger = None if spec.adl_trigger is None else AdlTrigger(spec.adl_trigger)
         self.gains = Purse(f"pending_gains/{spec.name}")
         self.losses_due = Purse(f"pending_losses/{spec.name}")
         self.pending_gains: dict[CauseKind, int] = dict.fromkeys(PENDING_GAINS, 0)
@@ -101,6 +104,11 @@ class Fund:
     def available(self) -> int:
         """What a takeover may still put at risk: not what is reserved or lost already. Pending gains do not count."""
         return self.purse.balance - self.reserved + self.losses_due.balance
+
+    @property
+    def worth(self) -> int:
+        """What the fund has lost nothing of yet: the balance less pending losses, which its ADL trigger watches."""
+        return self.purse.balance + self.losses_due.balance
 
     @property
     def withdrawable(self) -> int:
@@ -129,6 +137,7 @@ class Fund:
                 self.period_opening,
                 *((tally.count, tally.total) for tally in (self.surpluses, self.losses, self.deleveraged)),
             ),
+            *(self.adl_trigger.rows(self.spec.name) if self.adl_trigger is not None else ()),
             *(("pending", self.spec.name, cause, amount) for cause, amount in self.pending_gains.items() if amount),
             *(("pending", self.spec.name, cause, -amount) for cause, amount in self.pending_losses.items() if amount),
             *(("deficit", self.spec.name, market, amount) for market, amount in self.deficits.items()),

@@ -11,7 +11,7 @@ from engine.remembered import Remembered
 from engine.sequence import BrokenStream, Incoming
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import Decision, DeficitRepaid
-from schemas.events import FundCredited, FundDebited, FundPending
+from schemas.events import AdlActivated, AdlDeactivated, FundCredited, FundDebited, FundPending
 from schemas.fields import CauseKind
 
 
@@ -96,6 +96,22 @@ class Funds:
         if amount is None:
             raise BrokenStream(f"a claim carries the amount {text}, finer than a unit of {self.asset.name}")
         return amount
+
+    def watch(self) -> None:
+        """Have the ADL triggers see what each fund is worth now, and say which of them began or ended."""
+        for fund in self.by_name.values():
+            trigger = fund.adl_trigger
+            if trigger is not None and trigger.observe(self.now, fund.worth):
+                changed = AdlActivated if trigger.is_active else AdlDeactivated
+                text = self.asset.text
+                self.outbox.emit(
+                    changed(
+                        fund=fund.spec.name,
+                        kind=trigger.spec.kind,
+                        worth=text(fund.worth),
+                        level=text(trigger.level),
+                    )
+                )
 
     def answer(self, shard: Counterpart, decision: Decision) -> None:
         """Publish a decision under the shard's next number."""

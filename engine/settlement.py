@@ -98,6 +98,7 @@ class Settlement:
         for fund in self.funds.values():
             self._funds.credit(fund, self.treasury, fund.spec.opening, "opening")
         check_minimums(self._funds)
+        self._funds.watch()
         return self._finish()
 
     def apply(self, record: Command | Claim) -> list[Event]:
@@ -117,6 +118,7 @@ class Settlement:
             elif not isinstance(record, ClockTick):
                 raise TypeError(f"{type(record).__name__} is no command for settlement")
         check_minimums(self._funds)
+        self._funds.watch()
         return self._finish()
 
     def state_hash(self) -> str:
@@ -190,7 +192,8 @@ class Settlement:
         market = self._funds.markets[claim.market]
         fund = self._funds.of_market(claim.market)
         expected_loss = self._funds.units(claim.expected_loss)
-        carried = self._carry(fund, market, claim, expected_loss) if may_take_over else None
+        is_triggered = fund.adl_trigger is not None and fund.adl_trigger.is_active
+        carried = self._carry(fund, market, claim, expected_loss) if may_take_over and not is_triggered else None
         if carried is not None:
             slippage = divide_up(carried.mark_value * fund.spec.takeover_slippage, RATE)
             budget = min(fund.available, carried.expected_loss + slippage)
@@ -224,7 +227,13 @@ class Settlement:
                 fund=fund.spec.name,
                 fund_balance=self.asset.text(fund.purse.balance),
                 expected_loss=claim.expected_loss,
-                reason="fund_insufficient" if may_take_over else "takeover_expired",
+                reason=(
+                    "takeover_expired"
+                    if not may_take_over
+                    else "trigger_active"
+                    if is_triggered
+                    else "fund_insufficient"
+                ),
             ),
         )
 
@@ -259,6 +268,7 @@ class Settlement:
     def _begin(self, ts: int) -> None:
         self.outbox.begin(ts)
         reconcile(self._funds)
+        self._funds.watch()
 
     def _finish(self) -> list[Event]:
         self.outbox.post(self.ledger, self.asset)

@@ -3,11 +3,11 @@
 Raises `schemas.config.ConfigError` with the path of the setting, what it is and what was expected.
 """
 
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from engine.contract import Contract, Inverse, Linear
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
-from schemas.config import ConfigError, FundConfig, MarketConfig, VenueConfig
+from schemas.config import AverageTrigger, ConfigError, DrawdownTrigger, FundConfig, MarketConfig, VenueConfig
 
 T = TypeVar("T")
 
@@ -67,6 +67,17 @@ class LimitsSpec(NamedTuple):
     transfer_memory: int
 
 
+class TriggerSpec(NamedTuple):
+    """When ADL starts although the fund could pay: window in µs, start and stop as rates of 10^-9, cut in units."""
+
+    kind: Literal["drawdown", "average"]
+    window: int
+    start: int
+    stop: int
+    cut: int
+    inclusive: bool
+
+
 class FundSpec(NamedTuple):
     """A fund: amounts in units, rates of 10^-9, durations in µs.
 
@@ -87,6 +98,7 @@ class FundSpec(NamedTuple):
     takeover_max_age: int
     rebalance: bool
     treasury: str | None
+    adl_trigger: TriggerSpec | None
 
 
 class TierSpec(NamedTuple):
@@ -367,7 +379,22 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
         duration(config.takeover_max_age),
         config.rebalance,
         config.treasury,
+        _trigger(f"{where}.adl_trigger", config.adl_trigger, asset),
     )
+
+
+def _trigger(
+    where: str, config: Literal["balance"] | DrawdownTrigger | AverageTrigger, asset: AssetSpec
+) -> TriggerSpec | None:
+    if isinstance(config, DrawdownTrigger):
+        start, stop = _rate(f"{where}.start", config.start), _rate(f"{where}.stop", config.stop)
+        if not stop < start <= RATE:
+            raise ConfigError(f"{where}: expected stop < start <= 1, got {config.stop} and {config.start}")
+        return TriggerSpec("drawdown", duration(config.window), start, stop, 0, config.inclusive)
+    if isinstance(config, AverageTrigger):
+        cut = _amount(f"{where}.cut", config.cut, asset)
+        return TriggerSpec("average", duration(config.window), 0, 0, cut, config.inclusive)
+    return None
 
 
 def _minutes(clock: str) -> int:

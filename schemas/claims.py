@@ -171,7 +171,7 @@ class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
     fund: Id
     fund_balance: Decimal
     expected_loss: Decimal
-    reason: Literal["fund_insufficient", "takeover_expired"]
+    reason: Literal["fund_insufficient", "takeover_expired", "trigger_active"]
 
 
 class LossCovered(Decision, tag="loss.covered", kw_only=True):

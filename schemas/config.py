@@ -63,6 +63,30 @@ class LimitsConfig(_Table, frozen=True):
     transfer_memory: Duration = "7d"
 
 
+class DrawdownTrigger(_Table, frozen=True, tag_field="kind", tag="drawdown"):
+    """ADL while the fund lies too far below its peak over a rolling window: from `start` on, until `stop`."""
+
+    window: Duration
+    start: Decimal
+    stop: Decimal
+    inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        check_not_negative("start", self.start)
+        check_not_negative("stop", self.stop)
+
+
+class AverageTrigger(_Table, frozen=True, tag_field="kind", tag="average"):
+    """ADL while the fund lies below its average over a rolling window less `cut`."""
+
+    window: Duration
+    cut: Decimal
+    inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        check_not_negative("cut", self.cut)
+
+
 class FundConfig(_Table, frozen=True):
     """An insurance fund and the rules it is run by."""
 
@@ -75,7 +99,7 @@ class FundConfig(_Table, frozen=True):
     takeover_slippage: Decimal = "0"
     takeover_band: Decimal = "0.05"
     takeover_max_age: Duration = "10m"
-    adl_trigger: Literal["balance"] = "balance"
+    adl_trigger: Literal["balance"] | DrawdownTrigger | AverageTrigger = "balance"
     rebalance: bool = False
     treasury: Id | None = None
 

@@ -371,6 +371,23 @@ class FundBelowMinimum(Event, tag="fund.below_minimum", kw_only=True):
     minimum: Decimal
 
 
+class _AdlTriggerChanged(Event, kw_only=True):
+    topic = "settlements"
+
+    fund: Id
+    kind: Literal["drawdown", "average"]
+    worth: Annotated[Decimal, Meta(description="balance less pending losses")]
+    level: Annotated[Decimal, Meta(description="the peak, or the average, of the window that it is compared with")]
+
+
+class AdlActivated(_AdlTriggerChanged, tag="adl.activated", kw_only=True):
+    """A fund's ADL trigger begins: residuals of its markets go to ADL, whatever the fund has."""
+
+
+class AdlDeactivated(_AdlTriggerChanged, tag="adl.deactivated", kw_only=True):
+    """A fund's ADL trigger ends: the fund takes residuals over again."""
+
+
 class FundReconciled(Event, tag="fund.reconciled", kw_only=True):
     """One reconciliation period of a fund, from boundary to boundary of event time."""
 
@@ -460,6 +477,8 @@ AnyEvent = (
     | FundDebited
     | FundPending
     | FundBelowMinimum
+    | AdlActivated
+    | AdlDeactivated
     | FundReconciled
     | FundUpdated
     | FundRejected

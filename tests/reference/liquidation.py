@@ -102,8 +102,8 @@ def _liquidate_account(shard: Shard, account: str) -> bool:
         if not shard.liquidations_left:
             return False
         shard.liquidations_left -= 1
-        ranked = cross_positions(shard, account)
-        position = max(reversed(ranked), key=lambda each: maintenance(shard, each))
+        positions = cross_positions(shard, account)
+        position = min(positions, key=lambda each: (-maintenance(shard, each), each.market))
         part = None
         if shard.market_of(position).rules.partial and position.reduced_at < shard.marks - 1:
             part = lots_to_reduce(shard, position)

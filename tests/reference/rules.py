@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from schemas.config import FundConfig, LimitsConfig, MarketConfig, ShardConfig, VenueConfig
+from schemas.config import (
+    AverageTrigger,
+    DrawdownTrigger,
+    FundConfig,
+    LimitsConfig,
+    MarketConfig,
+    ShardConfig,
+    VenueConfig,
+)
 from tests.reference.exact import LIMIT, floor, price8, written
 
 SECOND = 1_000_000
@@ -74,6 +82,7 @@ class FundRules(_Fixed):
     max_age: int
     rebalance: bool
     treasury: str | None
+    trigger: DrawdownTrigger | AverageTrigger | None
 
 
 class MarketRules(_Fixed):
@@ -197,6 +206,7 @@ def _fund(name: str, config: FundConfig, asset: Asset) -> FundRules:
         duration(config.takeover_max_age),
         config.rebalance,
         config.treasury,
+        None if isinstance(config.adl_trigger, str) else config.adl_trigger,
     )
 
 

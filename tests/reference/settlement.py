@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 from schemas.claims import (
     AdlTriggered,
@@ -23,8 +24,11 @@ from schemas.claims import (
     TakeoverFilled,
 )
 from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
+from schemas.config import DrawdownTrigger
 from schemas.envelope import Event
 from schemas.events import (
+    AdlActivated,
+    AdlDeactivated,
     FundBelowMinimum,
     FundCredited,
     FundDebited,
@@ -34,6 +38,7 @@ from schemas.events import (
     FundUpdated,
 )
 from schemas.fields import CauseKind
+from tests.reference.adl_trigger import Watched
 from tests.reference.exact import LIMIT, ceil, floor
 from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
 from tests.reference.stream import Memory, Refused, Stream, parse_amount
@@ -68,6 +73,7 @@ class Fund:
     is_below: bool = False
     deficits: dict[str, int] = field(default_factory=dict)
     pending: dict[tuple[str, CauseKind], int] = field(default_factory=dict)
+    watched: Watched | None = None
     period_start: int = 0
     period_end: int = 0
     surpluses: list[int] = field(default_factory=list)
@@ -85,6 +91,8 @@ class SettlementModel:
         self.funds = {
             name: Fund(fund, fund.minimum, fund.opening) for name, fund in rules.funds.items() if fund.asset == asset
         }
+        for fund in self.funds.values():
+            fund.watched = None if fund.rules.trigger is None else Watched(fund.rules.trigger)
         self.decisions: dict[str, int] = {}
         self.reservations: dict[str, Reservation] = {}
         self.transfers = Memory(duration(rules.limits.transfer_memory))
@@ -99,6 +107,7 @@ class SettlementModel:
         for fund in self.funds.values():
             self._credit(fund, self._treasury, fund.rules.opening, "opening")
         self._check_minimums()
+        self._watch()
         return self.stream.finish()
 
     def apply(self, record: Command | Event) -> list[Event]:
@@ -106,6 +115,7 @@ class SettlementModel:
         self.stream.begin(record.ts)
         for fund in self.funds.values():
             self._reconcile(fund)
+        self._watch()
         if isinstance(record, Claim):
             self._on_claim(record)  # type: ignore[arg-type]
         elif isinstance(record, FundCommand):
@@ -113,6 +123,7 @@ class SettlementModel:
         else:
             assert isinstance(record, ClockTick)
         self._check_minimums()
+        self._watch()
         return self.stream.finish()
 
     # --- claims ----------------------------------------------------------------------------------------------
@@ -155,7 +166,8 @@ class SettlementModel:
         loss, available = self._units(claim.expected_loss), self._available(fund)
         is_too_old = isinstance(claim, TakeoverExhausted) and claim.reason == "max_age"
         lots = int(Fraction(claim.qty) / market.lot)
-        part = 0 if is_too_old else lots if loss <= available else self._carried(fund, market, claim)
+        is_triggered = fund.watched is not None and fund.watched.is_active
+        part = 0 if is_too_old or is_triggered else lots if loss <= available else self._carried(fund, market, claim)
         if part:
             value = market.value(int(Fraction(claim.mark_price) / market.tick), part)
             own_loss = loss if part == lots else self._loss_of(market, claim, part)
@@ -189,7 +201,9 @@ class SettlementModel:
                 fund=fund.rules.name,
                 fund_balance=self.asset.text(self._balance(fund)),
                 expected_loss=claim.expected_loss,
-                reason="takeover_expired" if is_too_old else "fund_insufficient",
+                reason=(
+                    "takeover_expired" if is_too_old else "trigger_active" if is_triggered else "fund_insufficient"
+                ),
             ),
         )
 
@@ -204,6 +218,19 @@ class SettlementModel:
         share = self._units(claim.bankruptcy_value) * lots / (Fraction(claim.qty) / market.lot)
         carried = floor(share) if side > 0 else ceil(share)
         return max(0, side * (carried - market.value(int(Fraction(claim.mark_price) / market.tick), lots)))
+
+    def _watch(self) -> None:
+        """Say which funds' ADL triggers began or ended."""
+        text = self.asset.text
+        for fund in self.funds.values():
+            worth = self._balance(fund) + self.stream.balances[self._waiting(fund, "losses")]
+            watched = fund.watched
+            if watched is not None and watched.observe(self.asset, self.stream.now, worth):
+                changed = AdlActivated if watched.is_active else AdlDeactivated
+                kind: Literal["drawdown", "average"] = (
+                    "drawdown" if isinstance(watched.rule, DrawdownTrigger) else "average"
+                )
+                self.stream.emit(changed(fund=fund.rules.name, kind=kind, worth=text(worth), level=text(watched.level)))
 
     def _book_unwound(self, shard: str, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]

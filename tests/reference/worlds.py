@@ -183,6 +183,14 @@ def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dic
         "transfer": rng.choice(["immediate", "daily"]),
         "rebalance": rng.random() < 0.5,
     }
+    inclusive, window = rng.random() < 0.5, rng.choice(["90s", "10m", "8h"])
+    if rng.random() < 0.2:
+        start, stop = rng.choice([("0.3", "0.25"), ("0.05", "0"), ("1", "0.5")])
+        trigger = {"kind": "drawdown", "window": window, "start": start, "stop": stop, "inclusive": inclusive}
+        settings["adl_trigger"] = trigger
+    elif rng.random() < 0.2:
+        cut = text(scale * rng.choice([0, 5, 100]), decimals)
+        settings["adl_trigger"] = {"kind": "average", "window": window, "cut": cut, "inclusive": inclusive}
     if rng.random() < 0.2:
         settings["treasury"] = rng.choice(["ops", "reserve"])
     return settings
