@@ -3,8 +3,10 @@
 import pytest
 
 from engine.adl_trigger import BUCKETS, AdlTrigger
-from engine.spec import TriggerSpec
-from schemas.claims import AdlTriggered, TakeoverApproved
+from engine.settlement import Settlement
+from engine.spec import TriggerSpec, compile_venue
+from schemas.claims import AdlTriggered, LiquidationResidual, TakeoverApproved
+from schemas.commands import FundWithdraw
 from schemas.config import ConfigError, parse_config
 from schemas.events import AdlActivated, AdlDeactivated
 from tests.engine.stage import SECOND, Stage, of_type, venue_toml
@@ -90,11 +92,27 @@ def test_an_active_trigger_sends_to_adl_what_the_fund_could_carry_until_it_ends(
 
 
 def test_time_alone_ends_a_trigger_before_the_question_of_the_same_input_is_answered() -> None:
-    stage = bankrupt_long(opening="1000", fund=AVERAGE)
-    assert of_type(stage.send("fund.withdraw", fund="btc", amount="101", transfer_id="w"), AdlActivated)
-    stage.now += 9 * HOUR
-    events = stage.mark("9950")
-    assert len(of_type(events, AdlDeactivated)) == len(of_type(events, TakeoverApproved)) == 1
+    spec = compile_venue(parse_config(venue_toml(opening="1000", fund=AVERAGE)))
+    settlement = Settlement(spec, spec.assets["USDT"])
+    settlement.genesis()
+    events = settlement.apply(FundWithdraw(ts=START, fund="btc", amount="101", transfer_id="w"))
+    assert len(of_type(events, AdlActivated)) == 1
+    question = LiquidationResidual(
+        stream="engine:usdt",
+        claim=1,
+        ts=START + 9 * HOUR,
+        liquidation_id="usdt:1",
+        round=1,
+        market="BTC-USDT",
+        side="long",
+        qty="1.000",
+        bankruptcy_price=None,
+        bankruptcy_value="10000.000000",
+        mark_price="9950.0",
+        expected_loss="50.000000",
+    )
+    answered = of_type(settlement.apply(question), AdlDeactivated, TakeoverApproved, AdlTriggered)
+    assert [type(event) for event in answered] == [AdlDeactivated, TakeoverApproved]
 
 
 def test_a_pending_loss_counts_before_it_is_booked() -> None:
