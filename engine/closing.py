@@ -185,21 +185,36 @@ def _claim_settled(
     )
 
 
-def ask_settlement(state: ShardState, market: Market, residual: Residual) -> None:
+def ask_settlement(state: ShardState, market: Market, residual: Residual, part_of: str = "") -> None:
     """Put the question what to do with a residual, which is open already."""
     spec = market.spec
     parcel = residual.parcel
     amount = spec.asset.text
-    state.claim(
-        LiquidationResidual(
-            liquidation_id=residual.liquidation_id,
-            round=residual.round,
-            market=spec.name,
-            side=POSITION_SIDES[residual.side],
-            qty=spec.lots.text(parcel.lots),
-            bankruptcy_price=spec.price_text(parcel.value, parcel.lots),
-            bankruptcy_value=amount(parcel.value),
-            mark_price=spec.ticks.text(market.mark),
-            expected_loss=amount(residual.expected_loss(spec.value(market.mark, parcel.lots))),
-        )
+    claim = LiquidationResidual(
+        liquidation_id=residual.liquidation_id,
+        round=residual.round,
+        market=spec.name,
+        side=POSITION_SIDES[residual.side],
+        qty=spec.lots.text(parcel.lots),
+        bankruptcy_price=spec.price_text(parcel.value, parcel.lots),
+        bankruptcy_value=amount(parcel.value),
+        mark_price=spec.ticks.text(market.mark),
+        expected_loss=amount(residual.expected_loss(spec.value(market.mark, parcel.lots))),
     )
+    if part_of:
+        claim.part_of = part_of
+    state.claim(claim)
+
+
+def split_off(state: ShardState, market: Market, residual: Residual, lots: int) -> None:
+    """Leave `lots` of a residual to the fund that takes them over, and ask what to do with the rest.
+
+    The rest is a residual of its own, under the next liquidation id: one question is open per id, and each question has
+    one answer.
+    """
+    state.liquidations += 1
+    number = state.liquidations
+    rest = Residual(number, f"{state.spec.name}:{number}", residual.side, residual.exposure, residual.split(lots))
+    market.residuals[rest.liquidation_id] = rest
+    state.ask(rest)
+    ask_settlement(state, market, rest, part_of=residual.liquidation_id)

@@ -8,8 +8,9 @@ Per shard, whatever the marks:
       = deposits − withdrawals
 
 and the signed sizes of a market sum to zero. An entry value is negative where a rising value is a loss: short linear,
-long inverse. Settlement: Σ fund balances = net ever received from shards + net ever received from outside. No margin or
-fund is negative, no wallet but one that open cross positions secure, and no fund reserves more than it has.
+long inverse. Settlement: Σ fund balances + what is pending = net ever received from shards + net ever received from
+outside. No margin or fund is negative, no wallet but one that open cross positions secure, and no fund has reserved
+and lost more than it has.
 """
 
 from typing import NamedTuple
@@ -69,9 +70,11 @@ def shard_residual(shard: Shard) -> int:
 
 def settlement_residual(settlement: Settlement) -> int:
     """What the funds hold beyond what settlement ever received, in units."""
-    held = sum(fund.purse.balance for fund in settlement.funds.values())
+    held = sum(
+        purse.balance for fund in settlement.funds.values() for purse in (fund.purse, fund.gains, fund.losses_due)
+    )
     received = sum(shard.transit.balance for shard in settlement.shards.values())
-    return held + received + settlement.treasury.balance
+    return held + received - settlement.from_outside
 
 
 def check_shard(shard: Shard) -> None:
@@ -90,5 +93,8 @@ def check_settlement(settlement: Settlement) -> None:
         held = sum(r.budget - r.loss for r in settlement.reservations.values() if r.fund is fund)
         if fund.reserved != held:
             raise InvariantBroken(f"fund {name} reserves {fund.reserved} units, its reservations are {held}")
-        if not 0 <= held <= fund.purse.balance:
-            raise InvariantBroken(f"fund {name} reserves {held} units of a balance of {fund.purse.balance}")
+        lost = sum(fund.pending_losses.values())
+        if fund.gains.balance != sum(fund.pending_gains.values()) or fund.losses_due.balance != -lost:
+            raise InvariantBroken(f"fund {name} has {fund.gains.balance} and {fund.losses_due.balance} units pending")
+        if held < 0 or lost < 0 or fund.gains.balance < 0 or held + lost > fund.purse.balance:
+            raise InvariantBroken(f"fund {name} reserves {held} and lost {lost} units of {fund.purse.balance}")

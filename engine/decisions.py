@@ -1,6 +1,7 @@
 """Settlement's answers, as an engine applies them: takeover, ADL, cover of a loss, repayment of a deficit."""
 
 from engine.adl import deleverage
+from engine.closing import split_off
 from engine.funding import pay_residual
 from engine.last_resort import close_at_mark, conclude, cover
 from engine.market import Market
@@ -30,10 +31,13 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         return
     market, residual = found
     pay_residual(state, market, residual)
+    lots = residual.parcel.lots
     if isinstance(decision, LossCovered):
         fits = residual.balance < 0
     else:
-        fits = not residual.balance and market.spec.lots.parse(decision.qty) == residual.parcel.lots
+        asked, lots = lots, market.spec.lots.parse(decision.qty) or 0
+        may_split = isinstance(decision, TakeoverApproved) and market.spec.fund.partial
+        fits = not residual.balance and (0 < lots <= asked if may_split else lots == asked)
     if not fits:
         raise BrokenStream(f"decision {decision.decision} does not answer what was asked of {residual.liquidation_id}")
     residual.is_open = False
@@ -44,6 +48,8 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         residual.fund = decision.fund
         residual.budget = units(state, decision.loss_budget)
         residual.loss = 0
+        if lots < residual.parcel.lots:
+            split_off(state, market, residual, lots)
         unwind(state, market, residual)
     elif isinstance(decision, AdlTriggered):
         residual.fund = None

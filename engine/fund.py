@@ -1,7 +1,15 @@
 """An insurance fund: its balance, what is reserved of it, and its books."""
 
+from typing import Final
+
+from engine.adl_trigger import AdlTrigger
 from engine.purse import Purse
 from engine.spec import FundSpec
+from schemas.fields import CauseKind
+
+PENDING_GAINS: Final[tuple[CauseKind, ...]] = ("surplus", "takeover_pnl")
+PENDING_LOSSES: Final[tuple[CauseKind, ...]] = ("takeover_pnl", "loss")
+"""What waits for the reconciliation of a `daily` fund, in the order in which it is booked then."""
 
 
 class Tally:
@@ -24,15 +32,19 @@ class Tally:
 
 
 class Reservation:
-    """The part of a fund that one takeover may lose. `loss` mirrors what the engine has used up of the budget."""
+    """The part of a fund that one takeover may lose. `loss` mirrors what the engine has used up of the budget.
 
-    __slots__ = ("budget", "fund", "loss", "round")
+    `pending` is what of this loss waits for the reconciliation.
+    """
+
+    __slots__ = ("budget", "fund", "loss", "pending", "round")
 
     def __init__(self, fund: "Fund", round_: int, budget: int) -> None:
         self.fund = fund
         self.round = round_
         self.budget = budget
         self.loss = 0
+        self.pending = 0
 
 
 class Fund:
@@ -40,17 +52,24 @@ class Fund:
 
     `reserved` is the sum over reservations of budget − loss. `credited` and `debited` are totals by cause since
     genesis; `surpluses`, `losses` and `deleveraged` are those of the current reconciliation period. `deficits`
-    are what the fund's markets still miss, in the order in which they arose.
+    are what the fund's markets still miss, in the order in which they arose. `gains` and `losses_due` hold what waits
+    for the reconciliation of a `daily` fund, the losses as a negative balance; `pending_gains` and `pending_losses` say
+    of what causes.
     """
 
     __slots__ = (
+        "adl_trigger",
         "credited",
         "debited",
         "deficits",
         "deleveraged",
+        "gains",
         "is_below_minimum",
         "losses",
+        "losses_due",
         "minimum",
+        "pending_gains",
+        "pending_losses",
         "period_end",
         "period_opening",
         "period_start",
@@ -63,6 +82,11 @@ class Fund:
     def __init__(self, spec: FundSpec) -> None:
         self.spec = spec
         self.purse = Purse(f"fund/{spec.name}")
+        self.adl_trigger = None if spec.adl_trigger is None else AdlTrigger(spec.adl_trigger)
+        self.gains = Purse(f"pending_gains/{spec.name}")
+        self.losses_due = Purse(f"pending_losses/{spec.name}")
+        self.pending_gains: dict[CauseKind, int] = dict.fromkeys(PENDING_GAINS, 0)
+        self.pending_losses: dict[CauseKind, int] = dict.fromkeys(PENDING_LOSSES, 0)
         self.minimum = spec.minimum
         self.reserved = 0
         self.is_below_minimum = False
@@ -78,13 +102,25 @@ class Fund:
 
     @property
     def available(self) -> int:
-        """What is not reserved: what a takeover may still put at risk."""
-        return self.purse.balance - self.reserved
+        """What a takeover may still put at risk: not what is reserved or lost already. Pending gains do not count."""
+        return self.purse.balance - self.reserved + self.losses_due.balance
+
+    @property
+    def worth(self) -> int:
+        """What the fund has lost nothing of yet: the balance less pending losses, which its ADL trigger watches."""
+        return self.purse.balance + self.losses_due.balance
 
     @property
     def withdrawable(self) -> int:
         """What may leave the fund: what stands above reservations, minimum and the deficits of its markets."""
         return max(0, self.available - self.minimum - sum(self.deficits.values()))
+
+    @property
+    def needed(self) -> int:
+        """What would lift a balance below the minimum to it, after the deficits of its markets are repaid."""
+        if self.purse.balance >= self.minimum:
+            return 0
+        return self.minimum - self.purse.balance + sum(self.deficits.values())
 
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, for the state hash."""
@@ -101,5 +137,8 @@ class Fund:
                 self.period_opening,
                 *((tally.count, tally.total) for tally in (self.surpluses, self.losses, self.deleveraged)),
             ),
+            *(self.adl_trigger.rows(self.spec.name) if self.adl_trigger is not None else ()),
+            *(("pending", self.spec.name, cause, amount) for cause, amount in self.pending_gains.items() if amount),
+            *(("pending", self.spec.name, cause, -amount) for cause, amount in self.pending_losses.items() if amount),
             *(("deficit", self.spec.name, market, amount) for market, amount in self.deficits.items()),
         ]

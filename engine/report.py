@@ -20,6 +20,8 @@ def report_funds(settlement: Settlement) -> dict[str, Any]:
             "balance": text(fund.purse.balance),
             "reserved": text(fund.reserved),
             "available": text(fund.available),
+            "pending_gains": text(fund.gains.balance),
+            "pending_losses": text(-fund.losses_due.balance),
             "minimum": text(fund.minimum),
             "credited": text(sum(fund.credited.values())),
             "debited": text(sum(fund.debited.values())),
@@ -28,6 +30,14 @@ def report_funds(settlement: Settlement) -> dict[str, Any]:
             "deficits": {market: text(amount) for market, amount in sorted(fund.deficits.items())},
         }
         for name, fund in settlement.funds.items()
+    }
+
+
+def report_treasuries(settlement: Settlement) -> dict[str, str]:
+    """What lies outside of the funds as their counterpart, by the names of the ledger's accounts."""
+    return {
+        purse.name: settlement.asset.text(purse.balance)
+        for purse in (settlement.treasury, *settlement.treasuries.values())
     }
 
 

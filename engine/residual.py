@@ -1,6 +1,15 @@
 """What a liquidation order did not sell: first in suspense, then a fund's inventory or ADL's work."""
 
+from engine.fixed import share_down
 from engine.position import Parcel
+
+
+def value_of_part(value: int, lots: int, whole: int, exposure: int) -> int:
+    """What `lots` of a residual of `whole` lots are carried at: their share of its value, rounded in their favour.
+
+    That is down where a rising value is a gain, else up; the odd unit stays with the other part.
+    """
+    return exposure * share_down(exposure * value, lots, whole)
 
 
 class Residual:
@@ -78,6 +87,13 @@ class Residual:
         pnl = self.exposure * (value - carried)
         self.loss = max(0, self.loss - pnl)
         return pnl
+
+    def split(self, lots: int) -> Parcel:
+        """Keep `lots` and return the rest, with its value."""
+        value = value_of_part(self.parcel.value, lots, self.parcel.lots, self.exposure)
+        rest = Parcel(self.parcel.lots - lots, self.parcel.value - value)
+        self.parcel = Parcel(lots, value)
+        return rest
 
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, for the state hash."""

@@ -4,30 +4,27 @@ It knows of the engines only what they claim, and answers each question with exa
 
     available = balance − reservations
     expected_loss ≤ available  ⇒  takeover, loss_budget = min(available, expected_loss + slippage × MV), reserved
-    otherwise                  ⇒  ADL
+    otherwise                  ⇒  ADL; with takeover = "partial" first a takeover of the lots that can be carried
 
 A takeover's losses are bounded by its reservation and reservations by the balance, so no fund goes below zero.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from engine.amounts import parse_amount
-from engine.digest import hash_rows
-from engine.fixed import AMOUNT_LIMIT, RATE, divide_up
+from engine.fixed import RATE, divide_up, share_down
 from engine.fund import Fund, Reservation
-from engine.outbox import Outbox
-from engine.purse import Ledger, Purse
-from engine.reject import Refused
-from engine.remembered import Remembered
-from engine.sequence import BrokenStream, Incoming
-from engine.spec import AssetSpec, MarketSpec, VenueSpec, last_boundary, next_boundary
+from engine.fund_commands import FundCommand, apply_command
+from engine.funds import Counterpart, Funds
+from engine.minimum import check_minimums
+from engine.reconciliation import reconcile
+from engine.residual import value_of_part
+from engine.sequence import BrokenStream
+from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import (
     AdlTriggered,
     Claim,
-    Decision,
     DecisionRejected,
-    DeficitRepaid,
     FeeShareAccrued,
     LiquidationClosed,
     LiquidationPartlyClosed,
@@ -41,24 +38,18 @@ from schemas.claims import (
     TakeoverExhausted,
     TakeoverFilled,
 )
-from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
+from schemas.commands import ClockTick, Command
 from schemas.envelope import Event
-from schemas.events import FundBelowMinimum, FundCredited, FundDebited, FundReconciled, FundRejected, FundUpdated
-from schemas.fields import CauseKind
 
-FundCommand = FundDeposit | FundWithdraw | FundMinimum | FundTransfer
+Question = LiquidationResidual | TakeoverExhausted
 
 
-class _Counterpart:
-    """What settlement knows of one shard: how far its claims and our decisions have come."""
+class _Carried(NamedTuple):
+    """What a fund takes over of a residual: lots, their value at the mark, and what they would lose at it, in units."""
 
-    __slots__ = ("claims", "decisions", "name", "transit")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.claims = Incoming(f"claim of shard {name}:")
-        self.decisions = 0
-        self.transit = Purse(f"transit/{name}")
+    lots: int
+    mark_value: int
+    expected_loss: int
 
 
 class Settlement:
@@ -66,21 +57,15 @@ class Settlement:
 
     def __init__(self, spec: VenueSpec, asset: AssetSpec) -> None:
         self.asset = asset
-        self.outbox = Outbox(f"settlement:{asset.name}")
-        self.ledger = Ledger(asset)
-        self.treasury = Purse(f"treasury/{asset.name}")
-        self.funds = {name: Fund(fund) for name, fund in spec.funds.items() if fund.asset.name == asset.name}
-        shards = [shard for shard in spec.shards.values() if shard.asset.name == asset.name]
-        self.shards = {shard.name: _Counterpart(shard.name) for shard in shards}
-        self._markets: dict[str, MarketSpec] = {
-            name: market for shard in shards for name, market in shard.markets.items()
-        }
-        self._shard_of_market = spec.shard_of_market
-        self.reservations: dict[str, Reservation] = {}
-        self._transfers = Remembered(spec.limits.transfer_memory)
-        self._reconciliations_max = spec.limits.reconciliations_per_command
-        self.period_end = 0
-        self._claim_handlers: Final[dict[type[Claim], Callable[[_Counterpart, Any], None]]] = {
+        self._funds = funds = Funds(spec, asset)
+        self.outbox = funds.outbox
+        self.ledger = funds.ledger
+        self.treasury = funds.treasury
+        self.treasuries = funds.treasuries
+        self.funds = funds.by_name
+        self.shards = funds.shards
+        self.reservations = funds.reservations
+        self._claim_handlers: Final[dict[type[Claim], Callable[[Counterpart, Any], None]]] = {
             LiquidationSettled: self._on_settled,
             LiquidationResidual: self._on_residual,
             TakeoverFilled: self._on_filled,
@@ -98,11 +83,22 @@ class Settlement:
         """The name under which this machine emits."""
         return self.outbox.stream
 
+    @property
+    def period_end(self) -> int:
+        """When the next reconciliation period of a fund ends."""
+        return self._funds.period_end
+
+    @property
+    def from_outside(self) -> int:
+        """What ever came into the funds from outside, net, in units."""
+        return self._funds.from_outside
+
     def genesis(self) -> list[Event]:
         """The opening balances, which come before the first input."""
         for fund in self.funds.values():
-            self._credit(fund, self.treasury, fund.spec.opening, "opening")
-            self._check_minimum(fund)
+            self._funds.credit(fund, self.treasury, fund.spec.opening, "opening")
+        check_minimums(self._funds)
+        self._funds.watch()
         return self._finish()
 
     def apply(self, record: Command | Claim) -> list[Event]:
@@ -117,68 +113,52 @@ class Settlement:
             self._claim_handlers[type(record)](shard, record)
         else:
             self._begin(record.ts)
-            if not isinstance(record, ClockTick):
-                self._command(record)
-        for fund in self.funds.values():
-            self._check_minimum(fund)
+            if isinstance(record, FundCommand):
+                apply_command(self._funds, record)
+            elif not isinstance(record, ClockTick):
+                raise TypeError(f"{type(record).__name__} is no command for settlement")
+        check_minimums(self._funds)
+        self._funds.watch()
         return self._finish()
 
     def state_hash(self) -> str:
         """SHA-256 over everything that can influence a later event."""
-        return hash_rows(self.rows())
+        return self._funds.state_hash()
 
     def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, each collection in the order in which it is worked through."""
-        rows = self.outbox.rows()
-        rows.append(("settlement", self.asset.name, self.treasury.balance, self.period_end))
-        for shard in self.shards.values():
-            rows.append(("counterpart", shard.name, shard.claims.last, shard.decisions, shard.transit.balance))
-        for fund in self.funds.values():
-            rows.extend(fund.rows())
-        for liquidation_id, held in self.reservations.items():
-            rows.append(("reservation", liquidation_id, held.fund.spec.name, held.round, held.budget, held.loss))
-        rows.extend(self._transfers.rows("transfer"))
-        return rows
+        """The state as rows of plain values."""
+        return self._funds.rows()
 
     # --- claims -------------------------------------------------------------------------------------------------
 
-    def _on_settled(self, shard: _Counterpart, claim: LiquidationSettled) -> None:
-        fund = self._fund_of(claim.market)
-        self._credit(fund, shard.transit, self._units(claim.fee), "fee", claim.market, claim.liquidation_id)
+    def _on_settled(self, shard: Counterpart, claim: LiquidationSettled) -> None:
+        fund = self._funds.of_market(claim.market)
+        self._funds.credit(fund, shard.transit, self._funds.units(claim.fee), "fee", claim.market, claim.liquidation_id)
         if claim.to == "fund":
             self._credit_surplus(fund, shard, claim)
 
-    def _on_residual(self, shard: _Counterpart, claim: LiquidationResidual) -> None:
+    def _on_residual(self, shard: Counterpart, claim: LiquidationResidual) -> None:
         self._decide(shard, claim, may_take_over=True)
 
-    def _on_exhausted(self, shard: _Counterpart, claim: TakeoverExhausted) -> None:
-        self._release(claim.liquidation_id)
+    def _on_exhausted(self, shard: Counterpart, claim: TakeoverExhausted) -> None:
+        self._funds.release(claim.liquidation_id)
         self._decide(shard, claim, may_take_over=claim.reason == "budget")
 
-    def _on_filled(self, shard: _Counterpart, claim: TakeoverFilled) -> None:
+    def _on_filled(self, shard: Counterpart, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]
-        fund = held.fund
-        pnl = self._units(claim.pnl)
-        fund.reserved -= held.budget - held.loss
-        held.loss = max(0, held.loss - pnl)
-        fund.reserved += held.budget - held.loss
-        if pnl >= 0:
-            self._credit(fund, shard.transit, pnl, "takeover_pnl", claim.market, claim.liquidation_id)
-        else:
-            fund.losses.add(-pnl)
-            self._debit(fund, shard.transit, -pnl, "takeover_pnl", claim.market, claim.liquidation_id)
+        pnl = self._funds.units(claim.pnl)
+        self._funds.unwound(held, shard, pnl, claim.market, claim.liquidation_id)
 
-    def _on_takeover_closed(self, shard: _Counterpart, claim: TakeoverClosed) -> None:
+    def _on_takeover_closed(self, shard: Counterpart, claim: TakeoverClosed) -> None:
         del shard
-        self._release(claim.liquidation_id)
+        self._funds.release(claim.liquidation_id)
 
-    def _on_uncovered(self, shard: _Counterpart, claim: LiquidationUncovered) -> None:
-        fund = self._fund_of(claim.market)
-        paid = min(fund.available, self._units(claim.loss))
+    def _on_uncovered(self, shard: Counterpart, claim: LiquidationUncovered) -> None:
+        fund = self._funds.of_market(claim.market)
+        paid = min(fund.available, self._funds.units(claim.loss))
         if paid:
-            fund.losses.add(paid)
-            self._debit(fund, shard.transit, paid, "loss", claim.market, claim.liquidation_id)
-        self._answer(
+            self._funds.lose(fund, shard.transit, paid, "loss", claim.market, claim.liquidation_id)
+        self._funds.answer(
             shard,
             LossCovered(
                 shard=shard.name,
@@ -190,36 +170,36 @@ class Settlement:
             ),
         )
 
-    def _on_closed(self, shard: _Counterpart, claim: Outcome) -> None:
-        fund = self._fund_of(claim.market)
-        deficit = self._units(claim.deficit)
+    def _on_closed(self, shard: Counterpart, claim: Outcome) -> None:
+        fund = self._funds.of_market(claim.market)
+        deficit = self._funds.units(claim.deficit)
         if deficit:
             fund.deficits[claim.market] = fund.deficits.get(claim.market, 0) + deficit
         self._credit_surplus(fund, shard, claim)
 
-    def _on_fee_share(self, shard: _Counterpart, claim: FeeShareAccrued) -> None:
-        fund = self._fund_of(claim.market)
-        self._credit(fund, shard.transit, self._units(claim.amount), "fee_share", claim.market)
+    def _on_fee_share(self, shard: Counterpart, claim: FeeShareAccrued) -> None:
+        fund = self._funds.of_market(claim.market)
+        self._funds.credit(fund, shard.transit, self._funds.units(claim.amount), "fee_share", claim.market)
 
-    def _on_decision_rejected(self, shard: _Counterpart, claim: DecisionRejected) -> None:
+    def _on_decision_rejected(self, shard: Counterpart, claim: DecisionRejected) -> None:
         del shard
         held = self.reservations.get(claim.liquidation_id)
         if held is not None and held.round == claim.round:
-            self._release(claim.liquidation_id)
+            self._funds.release(claim.liquidation_id)
 
-    def _decide(
-        self, shard: _Counterpart, claim: LiquidationResidual | TakeoverExhausted, *, may_take_over: bool
-    ) -> None:
+    def _decide(self, shard: Counterpart, claim: Question, *, may_take_over: bool) -> None:
         """Answer the question what to do with a residual."""
-        market = self._markets[claim.market]
-        fund = self._fund_of(claim.market)
-        expected_loss = self._units(claim.expected_loss)
-        if may_take_over and expected_loss <= fund.available:
-            slippage = divide_up(_mark_value(market, claim) * fund.spec.takeover_slippage, RATE)
-            budget = min(fund.available, expected_loss + slippage)
+        market = self._funds.markets[claim.market]
+        fund = self._funds.of_market(claim.market)
+        expected_loss = self._funds.units(claim.expected_loss)
+        is_triggered = fund.adl_trigger is not None and fund.adl_trigger.is_active
+        carried = self._carry(fund, market, claim, expected_loss) if may_take_over and not is_triggered else None
+        if carried is not None:
+            slippage = divide_up(carried.mark_value * fund.spec.takeover_slippage, RATE)
+            budget = min(fund.available, carried.expected_loss + slippage)
             self.reservations[claim.liquidation_id] = Reservation(fund, claim.round, budget)
             fund.reserved += budget
-            self._answer(
+            self._funds.answer(
                 shard,
                 TakeoverApproved(
                     shard=shard.name,
@@ -227,14 +207,14 @@ class Settlement:
                     round=claim.round,
                     market=claim.market,
                     fund=fund.spec.name,
-                    qty=claim.qty,
+                    qty=market.lots.text(carried.lots),
                     loss_budget=self.asset.text(budget),
                 ),
             )
             return
         if claim.round == 1 or isinstance(claim, TakeoverExhausted):  # else it waits and is asked about again
             fund.deleveraged.add(expected_loss)
-        self._answer(
+        self._funds.answer(
             shard,
             AdlTriggered(
                 shard=shard.name,
@@ -247,254 +227,49 @@ class Settlement:
                 fund=fund.spec.name,
                 fund_balance=self.asset.text(fund.purse.balance),
                 expected_loss=claim.expected_loss,
-                reason="fund_insufficient" if may_take_over else "takeover_expired",
+                reason=(
+                    "takeover_expired"
+                    if not may_take_over
+                    else "trigger_active"
+                    if is_triggered
+                    else "fund_insufficient"
+                ),
             ),
         )
 
-    def _answer(self, shard: _Counterpart, decision: Decision) -> None:
-        shard.decisions += 1
-        decision.decision = shard.decisions
-        self.outbox.emit(decision)
+    def _carry(self, fund: Fund, market: MarketSpec, claim: Question, expected_loss: int) -> _Carried | None:
+        """What of a residual the fund can take over: all of it; of a `partial` fund, the lots whose loss is available.
 
-    def _release(self, liquidation_id: str) -> None:
-        held = self.reservations.pop(liquidation_id, None)
-        if held is not None:
-            held.fund.reserved -= held.budget - held.loss
-            if held.fund.deficits:
-                self._repay_deficits(held.fund, held.fund.available)
-
-    # --- commands -----------------------------------------------------------------------------------------------
-
-    def _command(self, command: Command) -> None:
-        if not isinstance(command, FundCommand):
-            raise TypeError(f"{type(command).__name__} is no command for settlement")
-        transfer_id = None if isinstance(command, FundMinimum) else command.transfer_id
-        try:
-            self._execute(command, transfer_id)
-        except Refused as refusal:
-            event = FundRejected(fund=command.fund, code=refusal.code, reason=refusal.reason)
-            if transfer_id is not None:
-                event.transfer_id = transfer_id
-            self.outbox.emit(event)
-
-    def _execute(self, command: FundCommand, transfer_id: str | None) -> None:
-        fund = self._find_fund(command.fund)
-        amount = parse_amount(self.asset, command.amount)
-        now, note = self.outbox.event_time, _transfer_note(command, amount)
-        if transfer_id is not None and self._transfers.is_repetition(transfer_id, command.ts, now, note):
-            self._emit_updated(fund, transfer_id)
-            return
-        if isinstance(command, FundDeposit):
-            if amount - self.treasury.balance >= AMOUNT_LIMIT:
-                raise Refused("amount_too_large", f"the funds of {self.asset.name} would reach 2^63 units")
-            self._credit(fund, self.treasury, amount, command.kind)
-        elif isinstance(command, FundWithdraw):
-            self._check_withdrawable(fund, amount)
-            self._debit(fund, self.treasury, amount, "withdrawal")
-        elif isinstance(command, FundTransfer):
-            to = self._find_fund(command.to)
-            self._check_withdrawable(fund, amount)
-            self._debit(fund, to.purse, amount, "transfer")
-            self._note_credit(to, amount, "transfer")
-        else:
-            fund.minimum = amount
-            self._emit_updated(fund)
-        if transfer_id is not None:
-            self._transfers.note((transfer_id,), now, note)
-
-    def _emit_updated(self, fund: Fund, transfer_id: str | None = None) -> None:
-        event = FundUpdated(
-            fund=fund.spec.name,
-            balance=self.asset.text(fund.purse.balance),
-            minimum=self.asset.text(fund.minimum),
-        )
-        if transfer_id is not None:
-            event.transfer_id = transfer_id
-        self.outbox.emit(event)
-
-    def _find_fund(self, name: str) -> Fund:
-        fund = self.funds.get(name)
-        if fund is None:
-            raise Refused("unknown_fund", f"{self.asset.name} has no fund {name}")
-        return fund
-
-    def _check_withdrawable(self, fund: Fund, amount: int) -> None:
-        if amount > fund.withdrawable:
-            text = self.asset.text
-            raise Refused(
-                "insufficient_balance",
-                f"{text(amount)} asked for, {text(fund.withdrawable)} stands above reservations and minimum",
+        These are floor(lots × available ÷ expected loss). Where the rounding of inverse values has them lose a unit
+        more, the budget is that unit short, and what is not unwound is asked about again at the next mark.
+        """
+        mark, lots = market.ticks.parse(claim.mark_price), market.lots.parse(claim.qty)
+        if mark is None or not lots:
+            raise BrokenStream(
+                f"claim {claim.claim} is off the grid of {market.name}: {claim.qty} at {claim.mark_price}"
             )
+        if expected_loss <= fund.available:
+            return _Carried(lots, market.value(mark, lots), expected_loss)
+        if not fund.spec.partial:
+            return None
+        exposure = market.direction if claim.side == "long" else -market.direction
+        value = self._funds.units(claim.bankruptcy_value)
+        part = share_down(lots, fund.available, expected_loss)
+        mark_value = market.value(mark, part)
+        loss = max(0, exposure * (value_of_part(value, part, lots, exposure) - mark_value))
+        return _Carried(part, mark_value, min(loss, fund.available)) if part else None
 
-    # --- money --------------------------------------------------------------------------------------------------
-
-    def _credit_surplus(self, fund: Fund, shard: _Counterpart, claim: LiquidationSettled | Outcome) -> None:
-        surplus = self._units(claim.surplus)
-        self._credit(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
+    def _credit_surplus(self, fund: Fund, shard: Counterpart, claim: LiquidationSettled | Outcome) -> None:
+        surplus = self._funds.units(claim.surplus)
+        self._funds.gain(fund, shard.transit, surplus, "surplus", claim.market, claim.liquidation_id)
         if surplus:
             fund.surpluses.add(surplus)
 
-    def _credit(
-        self,
-        fund: Fund,
-        source: Purse,
-        amount: int,
-        kind: CauseKind,
-        market: str = "",
-        liquidation_id: str = "",
-    ) -> None:
-        """Book money into a fund. A deficit of its markets is repaid first from it."""
-        if not amount:
-            return
-        self.ledger.move(source, fund.purse, amount, kind)
-        self._note_credit(fund, amount, kind, market, liquidation_id)
-
-    def _note_credit(
-        self, fund: Fund, amount: int, kind: CauseKind, market: str = "", liquidation_id: str = ""
-    ) -> None:
-        """Publish a credit that the ledger has booked, and repay deficits from it."""
-        fund.credited[kind] = fund.credited.get(kind, 0) + amount
-        self._publish(FundCredited, fund, amount, kind, market, liquidation_id)
-        if fund.deficits:
-            self._repay_deficits(fund, amount)
-
-    def _debit(
-        self,
-        fund: Fund,
-        target: Purse,
-        amount: int,
-        kind: CauseKind,
-        market: str = "",
-        liquidation_id: str = "",
-    ) -> None:
-        self.ledger.move(fund.purse, target, amount, kind)
-        assert fund.purse.balance >= fund.reserved >= 0, "a fund is never below its reservations"
-        fund.debited[kind] = fund.debited.get(kind, 0) + amount
-        self._publish(FundDebited, fund, amount, kind, market, liquidation_id)
-
-    def _publish(
-        self,
-        movement: type[FundCredited | FundDebited],
-        fund: Fund,
-        amount: int,
-        kind: CauseKind,
-        market: str,
-        liquidation_id: str,
-    ) -> None:
-        event = movement(
-            fund=fund.spec.name,
-            amount=self.asset.text(amount),
-            balance=self.asset.text(fund.purse.balance),
-            cause_kind=kind,
-        )
-        if market:
-            event.market = market
-        if liquidation_id:
-            event.liquidation_id = liquidation_id
-        self.outbox.emit(event)
-
-    def _repay_deficits(self, fund: Fund, credit: int) -> None:
-        """Pay the fund's markets what they miss, the oldest deficit first, from this credit."""
-        for market in list(fund.deficits):
-            paid = min(fund.deficits[market], credit, fund.available)
-            if paid <= 0:
-                return
-            credit -= paid
-            fund.deficits[market] -= paid
-            if not fund.deficits[market]:
-                del fund.deficits[market]
-            shard = self.shards[self._shard_of_market[market]]
-            self._debit(fund, shard.transit, paid, "deficit", market)
-            self._answer(
-                shard,
-                DeficitRepaid(shard=shard.name, market=market, fund=fund.spec.name, amount=self.asset.text(paid)),
-            )
-
-    def _check_minimum(self, fund: Fund) -> None:
-        below = fund.purse.balance < fund.minimum
-        if below and not fund.is_below_minimum:
-            self.outbox.emit(
-                FundBelowMinimum(
-                    fund=fund.spec.name,
-                    balance=self.asset.text(fund.purse.balance),
-                    minimum=self.asset.text(fund.minimum),
-                )
-            )
-        fund.is_below_minimum = below
-
-    # --- time ---------------------------------------------------------------------------------------------------
-
     def _begin(self, ts: int) -> None:
         self.outbox.begin(ts)
-        if self.outbox.event_time >= self.period_end:
-            for fund in self.funds.values():
-                self._reconcile(fund)
-            self.period_end = min((fund.period_end for fund in self.funds.values()), default=AMOUNT_LIMIT)
-
-    def _reconcile(self, fund: Fund) -> None:
-        """Close every period whose boundary event time has reached; the first input begins the first period.
-
-        `limits.reconciliations_per_command` bounds the events; beyond it the last one spans all idle periods.
-        """
-        now = self.outbox.event_time
-        if not fund.period_end:
-            fund.period_start = now
-            fund.period_end = next_boundary(now, fund.spec.reconcile_phase)
-        closed = 0
-        while now >= fund.period_end:
-            closed += 1
-            if closed == self._reconciliations_max:
-                # After so many boundaries nothing has happened since the first: the last event tells of all of them.
-                fund.period_end = last_boundary(now, fund.spec.reconcile_phase)
-            self._close_period(fund)
-
-    def _close_period(self, fund: Fund) -> None:
-        text = self.asset.text
-        self.outbox.emit(
-            FundReconciled(
-                fund=fund.spec.name,
-                period_start=fund.period_start,
-                period_end=fund.period_end,
-                opening_balance=text(fund.period_opening),
-                closing_balance=text(fund.purse.balance),
-                surplus_count=fund.surpluses.count,
-                surplus_sum=text(fund.surpluses.total),
-                loss_count=fund.losses.count,
-                loss_sum=text(fund.losses.total),
-                adl_count=fund.deleveraged.count,
-                adl_sum=text(fund.deleveraged.total),
-            )
-        )
-        fund.period_start = fund.period_end
-        fund.period_end = next_boundary(fund.period_start, fund.spec.reconcile_phase)
-        fund.period_opening = fund.purse.balance
-        for tally in (fund.surpluses, fund.losses, fund.deleveraged):
-            tally.clear()
+        reconcile(self._funds)
+        self._funds.watch()
 
     def _finish(self) -> list[Event]:
         self.outbox.post(self.ledger, self.asset)
         return self.outbox.take()
-
-    def _fund_of(self, market: str) -> Fund:
-        return self.funds[self._markets[market].fund.name]
-
-    def _units(self, text: str) -> int:
-        amount = self.asset.parse(text)
-        if amount is None:
-            raise BrokenStream(f"a claim carries the amount {text}, finer than a unit of {self.asset.name}")
-        return amount
-
-
-def _mark_value(market: MarketSpec, claim: LiquidationResidual | TakeoverExhausted) -> int:
-    mark, lots = market.ticks.parse(claim.mark_price), market.lots.parse(claim.qty)
-    if mark is None or lots is None:
-        raise BrokenStream(f"claim {claim.claim} is off the grid of {market.name}: {claim.qty} at {claim.mark_price}")
-    return market.value(mark, lots)
-
-
-def _transfer_note(command: FundCommand, amount: int) -> str:
-    """What a repetition of a transfer must agree with."""
-    detail = command.to if isinstance(command, FundTransfer) else ""
-    if isinstance(command, FundDeposit):
-        detail = command.kind
-    return f"{type(command).__name__} {command.fund} {detail} {amount}"

@@ -3,12 +3,12 @@
 Raises `schemas.config.ConfigError` with the path of the setting, what it is and what was expected.
 """
 
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from engine.adl_shares import CAPPED
 from engine.contract import Contract, Inverse, Linear
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
-from schemas.config import ConfigError, FundConfig, MarketConfig, VenueConfig
+from schemas.config import AverageTrigger, ConfigError, DrawdownTrigger, FundConfig, MarketConfig, VenueConfig
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ SECOND: Final = 1_000_000
 
 DAY: Final = 86_400 * SECOND
 
-RESERVED_SHARDS: Final = ("fund", "transit", "treasury")
+RESERVED_SHARDS: Final = ("fund", "pending_gains", "pending_losses", "transit", "treasury")
 
 _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
 
@@ -69,20 +69,38 @@ class LimitsSpec(NamedTuple):
     transfer_memory: int
 
 
+class TriggerSpec(NamedTuple):
+    """When ADL starts although the fund could pay: window in µs, start and stop as rates of 10^-9, cut in units."""
+
+    kind: Literal["drawdown", "average"]
+    window: int
+    start: int
+    stop: int
+    cut: int
+    inclusive: bool
+
+
 class FundSpec(NamedTuple):
     """A fund: amounts in units, rates of 10^-9, durations in µs.
 
-    `reconcile_phase` is the µs after midnight UTC at which its reconciliation periods end.
+    A `daily` fund books surpluses and losses at the reconciliation. `reconcile_phase` is the µs after midnight UTC at
+    which its reconciliation periods end. Funds of an asset that `rebalance` are sisters. `treasury` names the account
+    that fills it up to its minimum; None: nobody does. A `partial` fund takes over what it can carry.
     """
 
     name: str
     asset: AssetSpec
     minimum: int
     opening: int
+    daily: bool
     reconcile_phase: int
+    partial: bool
     takeover_slippage: int
     takeover_band: int
     takeover_max_age: int
+    rebalance: bool
+    treasury: str | None
+    adl_trigger: TriggerSpec | None
 
 
 class TierSpec(NamedTuple):
@@ -366,11 +384,30 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
         asset,
         _amount(f"{where}.minimum", config.minimum, asset),
         _amount(f"{where}.opening", config.opening, asset),
+        config.transfer == "daily",
         phase * 60 * SECOND % DAY,
+        config.takeover == "partial",
         _rate(f"{where}.takeover_slippage", config.takeover_slippage),
         band,
         duration(config.takeover_max_age),
+        config.rebalance,
+        config.treasury,
+        _trigger(f"{where}.adl_trigger", config.adl_trigger, asset),
     )
+
+
+def _trigger(
+    where: str, config: Literal["balance"] | DrawdownTrigger | AverageTrigger, asset: AssetSpec
+) -> TriggerSpec | None:
+    if isinstance(config, DrawdownTrigger):
+        start, stop = _rate(f"{where}.start", config.start), _rate(f"{where}.stop", config.stop)
+        if not stop < start <= RATE:
+            raise ConfigError(f"{where}: expected stop < start <= 1, got {config.stop} and {config.start}")
+        return TriggerSpec("drawdown", duration(config.window), start, stop, 0, config.inclusive)
+    if isinstance(config, AverageTrigger):
+        cut = _amount(f"{where}.cut", config.cut, asset)
+        return TriggerSpec("average", duration(config.window), 0, 0, cut, config.inclusive)
+    return None
 
 
 def _minutes(clock: str) -> int:

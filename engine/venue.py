@@ -10,8 +10,9 @@ from typing import Any
 
 from engine.conservation import check_settlement, check_shard, settlement_residual, shard_residual
 from engine.consistency import check_consistency
-from engine.report import report_accounts, report_funds, report_markets
-from engine.settlement import FundCommand, Settlement
+from engine.fund_commands import FundCommand
+from engine.report import report_accounts, report_funds, report_markets, report_treasuries
+from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
 from schemas.claims import CLAIM_TYPES, DECISION_TYPES, AnyDecision, Claim
@@ -112,6 +113,11 @@ class Venue:
                 name: fund
                 for settlement in self.settlements.values()
                 for name, fund in report_funds(settlement).items()
+            },
+            "treasuries": {
+                name: balance
+                for settlement in self.settlements.values()
+                for name, balance in report_treasuries(settlement).items()
             },
             "accounts": {name: report_accounts(shard) for name, shard in self.shards.items()},
             "markets": {

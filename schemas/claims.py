@@ -5,7 +5,7 @@ They are events like all others, and settlement acts on nothing else.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.envelope import Event
 from schemas.fields import Decimal, DerivedId, Id, PositionSide, Price8, Sequence, SignedDecimal
@@ -55,6 +55,10 @@ class LiquidationResidual(Claim, tag="liquidation.residual", kw_only=True):
     bankruptcy_value: SignedDecimal
     mark_price: Decimal
     expected_loss: Decimal
+    part_of: (
+        Annotated[DerivedId, Meta(description="the liquidation whose fund took the other part of the quantity over")]
+        | UnsetType
+    ) = UNSET
 
 
 class TakeoverFilled(Claim, tag="takeover.filled", kw_only=True):
@@ -167,7 +171,7 @@ class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
     fund: Id
     fund_balance: Decimal
     expected_loss: Decimal
-    reason: Literal["fund_insufficient", "takeover_expired"]
+    reason: Literal["fund_insufficient", "takeover_expired", "trigger_active"]
 
 
 class LossCovered(Decision, tag="loss.covered", kw_only=True):

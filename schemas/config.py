@@ -76,23 +76,50 @@ class LimitsConfig(_Table, frozen=True):
     transfer_memory: Duration = "7d"
 
 
+class DrawdownTrigger(_Table, frozen=True, tag_field="kind", tag="drawdown"):
+    """ADL while the fund lies too far below its peak over a rolling window: from `start` on, until `stop`."""
+
+    window: Duration
+    start: Decimal
+    stop: Decimal
+    inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        check_not_negative("start", self.start)
+        check_not_negative("stop", self.stop)
+
+
+class AverageTrigger(_Table, frozen=True, tag_field="kind", tag="average"):
+    """ADL while the fund lies below its average over a rolling window less `cut`."""
+
+    window: Duration
+    cut: Decimal
+    inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        check_not_negative("cut", self.cut)
+
+
 class FundConfig(_Table, frozen=True):
     """An insurance fund and the rules it is run by."""
 
     asset: Id
     minimum: Decimal = "0"
     opening: Decimal = "0"
-    transfer: Literal["immediate"] = "immediate"
+    transfer: Literal["immediate", "daily"] = "immediate"
     reconcile_at: TimeOfDay = "16:00+08:00"
-    takeover: Literal["whole"] = "whole"
+    takeover: Literal["whole", "partial"] = "whole"
     takeover_slippage: Decimal = "0"
     takeover_band: Decimal = "0.05"
     takeover_max_age: Duration = "10m"
-    adl_trigger: Literal["balance"] = "balance"
-    rebalance: Literal[False] = False
+    adl_trigger: Literal["balance"] | DrawdownTrigger | AverageTrigger = "balance"
+    rebalance: bool = False
+    treasury: Id | None = None
 
     def __post_init__(self) -> None:
         check_id("asset", self.asset)
+        if self.treasury is not None:
+            check_id("treasury", self.treasury)
         check_not_negative("minimum", self.minimum)
         check_not_negative("opening", self.opening)
         check_not_negative("takeover_slippage", self.takeover_slippage)

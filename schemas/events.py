@@ -366,6 +366,22 @@ class FundDebited(Event, tag="fund.debited", kw_only=True):
     liquidation_id: DerivedId | UnsetType = UNSET
 
 
+class FundPending(Event, tag="fund.pending", kw_only=True):
+    """A surplus or loss that moves into or out of the fund at the reconciliation. The balance did not move."""
+
+    topic = "settlements"
+
+    fund: Id
+    amount: Annotated[SignedDecimal, Meta(description="a gain, or with a minus a loss, that waits now")]
+    pending_gains: Annotated[Decimal, Meta(description="all gains that wait; they are not available")]
+    pending_losses: Annotated[
+        Decimal, Meta(description="all losses that wait, net of what a gain of the same takeover gave back")
+    ]
+    cause_kind: CauseKind
+    market: Id
+    liquidation_id: DerivedId
+
+
 class FundBelowMinimum(Event, tag="fund.below_minimum", kw_only=True):
     """A fund's balance crossed below its minimum. Raised once per crossing."""
 
@@ -374,6 +390,23 @@ class FundBelowMinimum(Event, tag="fund.below_minimum", kw_only=True):
     fund: Id
     balance: Decimal
     minimum: Decimal
+
+
+class _AdlTriggerChanged(Event, kw_only=True):
+    topic = "settlements"
+
+    fund: Id
+    kind: Literal["drawdown", "average"]
+    worth: Annotated[Decimal, Meta(description="balance less pending losses")]
+    level: Annotated[Decimal, Meta(description="the peak, or the average, of the window that it is compared with")]
+
+
+class AdlActivated(_AdlTriggerChanged, tag="adl.activated", kw_only=True):
+    """A fund's ADL trigger begins: residuals of its markets go to ADL, whatever the fund has."""
+
+
+class AdlDeactivated(_AdlTriggerChanged, tag="adl.deactivated", kw_only=True):
+    """A fund's ADL trigger ends: the fund takes residuals over again."""
 
 
 class FundReconciled(Event, tag="fund.reconciled", kw_only=True):
@@ -464,7 +497,10 @@ AnyEvent = (
     | LossDeficit
     | FundCredited
     | FundDebited
+    | FundPending
     | FundBelowMinimum
+    | AdlActivated
+    | AdlDeactivated
     | FundReconciled
     | FundUpdated
     | FundRejected

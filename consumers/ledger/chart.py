@@ -16,12 +16,15 @@ Kind = Literal[
     "transit",
     "fund",
     "treasury",
+    "pending_gains",
+    "pending_losses",
+    "fund_treasury",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 class Place(NamedTuple):
-    """Where an account stands in the chart. What does not apply is None; `owner` is a trader or a fund."""
+    """Where an account stands in the chart. What does not apply is None; `owner` is a trader, a fund or a treasury."""
 
     kind: Kind
     shard: str | None = None
@@ -40,12 +43,14 @@ def place(name: str) -> Place:
             raise ValueError(f"{name!r}: expected 1 to 64 characters in each part")
         check_id(repr(name), part)
     match parts:
-        case ["fund", fund]:
-            return Place("fund", owner=fund)
+        case ["fund" | "pending_gains" | "pending_losses" as kind, fund]:
+            return Place(kind, owner=fund)
         case ["transit", shard]:
             return Place("transit", shard)
         case ["treasury", _]:
             return Place("treasury")
+        case ["treasury", _, treasury]:
+            return Place("fund_treasury", owner=treasury)
         case [shard, "fees" | "external" as kind]:
             return Place(kind, shard)
         case [shard, "wallet", account]:

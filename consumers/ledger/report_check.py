@@ -4,7 +4,6 @@ The report is what the state machines say they hold; the ledger has only their p
 moved that was not posted, and nothing was posted that did not move.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -14,15 +13,25 @@ import msgspec
 from msgspec import Struct
 
 from consumers.errors import UsageFailure
-from consumers.exact import ZERO, minus, plus
+from consumers.exact import ZERO, minus
 from consumers.ledger.balances import Balance
 from consumers.printable import display_name, printable
 
-CHECKED: Final = frozenset({"wallet", "margin", "fees", "deficit", "transit", "fund", "treasury"})
+CHECKED: Final = frozenset(
+    {
+        "wallet",
+        "margin",
+        "fees",
+        "deficit",
+        "transit",
+        "fund",
+        "pending_gains",
+        "pending_losses",
+        "treasury",
+        "fund_treasury",
+    }
+)
 """The kinds of account that a report says the balance of. `transit` is zero whenever both sides have seen all."""
-
-_FROM_OUTSIDE: Final = ("opening", "injection", "donation")
-_TO_OUTSIDE: Final = "withdrawal"
 
 
 class _Position(Struct):
@@ -41,14 +50,14 @@ class _Market(Struct):
 
 
 class _Fund(Struct):
-    asset: str
     balance: str
-    credited_by_cause: dict[str, str]
-    debited_by_cause: dict[str, str]
+    pending_gains: str
+    pending_losses: str
 
 
 class _Report(Struct):
     funds: dict[str, _Fund]
+    treasuries: dict[str, str]
     accounts: dict[str, dict[str, _Account]]
     markets: dict[str, _Market]
 
@@ -106,11 +115,9 @@ def _balances(report: _Report) -> Iterable[tuple[str, Decimal]]:
     for market, said in report.markets.items():
         yield f"{said.shard}/deficit/{market}", minus(ZERO, Decimal(said.deficit))
         yield f"{said.shard}/fees", Decimal(said.fees_held_by_shard)
-    treasuries: dict[str, Decimal] = defaultdict(Decimal)
     for name, fund in report.funds.items():
         yield f"fund/{name}", Decimal(fund.balance)
-        for cause in _FROM_OUTSIDE:
-            treasuries[fund.asset] = minus(treasuries[fund.asset], Decimal(fund.credited_by_cause.get(cause, "0")))
-        treasuries[fund.asset] = plus(treasuries[fund.asset], Decimal(fund.debited_by_cause.get(_TO_OUTSIDE, "0")))
-    for asset, balance in treasuries.items():
-        yield f"treasury/{asset}", balance
+        yield f"pending_gains/{name}", Decimal(fund.pending_gains)
+        yield f"pending_losses/{name}", minus(ZERO, Decimal(fund.pending_losses))
+    for name, balance in report.treasuries.items():
+        yield name, Decimal(balance)

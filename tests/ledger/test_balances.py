@@ -96,14 +96,14 @@ def test_the_ledgers_of_random_histories_rebuild_their_reports(target: Target, t
         assert said["report"].startswith("agrees to the unit"), f"seed {seed}"
         assert said["gaps"] == "none"
         kinds |= {kind for (kind,) in target.query("SELECT DISTINCT kind FROM ledger_accounts")}
-    assert kinds >= set(KINDS) - {"deficit", "funding", "suspense"}
+    assert kinds >= set(KINDS) - {"deficit", "funding", "suspense", "fund_treasury"}
 
 
 TAMPERED: dict[str, Any] = {
     "wallet": lambda report: report["accounts"]["usdt"]["carol"].update(wallet="0.000001"),
     "margin": lambda report: report["accounts"]["usdt"]["bob"]["positions"].clear(),
     "fund": lambda report: report["funds"]["btc"].update(balance="1000.000001"),
-    "treasury": lambda report: report["funds"]["btc"]["credited_by_cause"].update(injection="0.000001"),
+    "treasury": lambda report: report["treasuries"].update({"treasury/USDT": "0.000001"}),
     "fees": lambda report: report["markets"]["BTC-USDT"].update(fees_held_by_shard="0.000001"),
     "deficit": lambda report: report["markets"]["BTC-USDT"].update(deficit="0.000001"),
 }

@@ -251,7 +251,14 @@ def test_a_table_of_somebody_else_is_left_alone(target: Target, run: Path) -> No
         (b"{", "not a report, not even JSON: "),
         (b"{}", "not the report of a replay that ended: "),
         (
-            orjson.dumps({"funds": {}, "markets": {}, "accounts": {"usdt": {"a": {"wallet": "x", "positions": {}}}}}),
+            orjson.dumps(
+                {
+                    "funds": {},
+                    "treasuries": {},
+                    "markets": {},
+                    "accounts": {"usdt": {"a": {"wallet": "x", "positions": {}}}},
+                }
+            ),
             "not a report: an amount is no decimal",
         ),
     ],

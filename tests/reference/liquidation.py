@@ -102,8 +102,8 @@ def _liquidate_account(shard: Shard, account: str) -> bool:
         if not shard.liquidations_left:
             return False
         shard.liquidations_left -= 1
-        ranked = cross_positions(shard, account)
-        position = max(reversed(ranked), key=lambda each: maintenance(shard, each))
+        positions = cross_positions(shard, account)
+        position = min(positions, key=lambda each: (-maintenance(shard, each), each.market))
         part = None
         if shard.market_of(position).rules.partial and position.reduced_at < shard.marks - 1:
             part = lots_to_reduce(shard, position)
@@ -189,24 +189,37 @@ def liquidate(shard: Shard, position: Position) -> None:
     after_change(shard, position)
 
 
-def ask(shard: Shard, market: Market, residual: Residual) -> None:
+def ask(shard: Shard, market: Market, residual: Residual, part_of: str | None = None) -> None:
     """Ask settlement what to do with a residual: the next round."""
     rules, amount, parcel = market.rules, shard.rules.asset.text, residual.parcel
     residual.round += 1
     residual.is_open = True
-    shard.claim(
-        LiquidationResidual(
-            liquidation_id=residual.liquidation_id,
-            round=residual.round,
-            market=market.name,
-            side=SIDES[residual.side],
-            qty=rules.lots_text(parcel.lots),
-            bankruptcy_price=rules.price_text(parcel.value, parcel.lots),
-            bankruptcy_value=amount(parcel.value),
-            mark_price=rules.ticks_text(market.mark),
-            expected_loss=amount(expected_loss(market, residual)),
-        )
+    claim = LiquidationResidual(
+        liquidation_id=residual.liquidation_id,
+        round=residual.round,
+        market=market.name,
+        side=SIDES[residual.side],
+        qty=rules.lots_text(parcel.lots),
+        bankruptcy_price=rules.price_text(parcel.value, parcel.lots),
+        bankruptcy_value=amount(parcel.value),
+        mark_price=rules.ticks_text(market.mark),
+        expected_loss=amount(expected_loss(market, residual)),
     )
+    if part_of is not None:
+        claim.part_of = part_of
+    shard.claim(claim)
+
+
+def split_off(shard: Shard, market: Market, residual: Residual, lots: int) -> None:
+    """The fund takes some lots; the others are a residual with an id and a question of their own."""
+    whole, value = residual.parcel.lots, residual.parcel.value
+    share = Fraction(value * lots, whole)
+    kept = floor(share) if residual.side * market.rules.direction > 0 else ceil(share)
+    residual.parcel = Parcel(lots, kept, lots, kept)
+    shard.liquidations += 1
+    rest = Parcel(whole - lots, value - kept, whole - lots, value - kept)
+    market.residuals.append(Residual(f"{shard.rules.name}:{shard.liquidations}", residual.side, rest))
+    ask(shard, market, market.residuals[-1], residual.liquidation_id)
 
 
 def expected_loss(market: Market, residual: Residual) -> int:

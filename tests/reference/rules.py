@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from schemas.config import FundConfig, LimitsConfig, MarketConfig, ShardConfig, VenueConfig
+from schemas.config import (
+    AverageTrigger,
+    DrawdownTrigger,
+    FundConfig,
+    LimitsConfig,
+    MarketConfig,
+    ShardConfig,
+    VenueConfig,
+)
 from tests.reference.exact import LIMIT, floor, price8, written
 
 SECOND = 1_000_000
@@ -66,10 +74,15 @@ class FundRules(_Fixed):
     asset: Asset
     minimum: int
     opening: int
+    daily: bool
     phase: int
+    partial: bool
     slippage: Fraction
     band: Fraction
     max_age: int
+    rebalance: bool
+    treasury: str | None
+    trigger: DrawdownTrigger | AverageTrigger | None
 
 
 class MarketRules(_Fixed):
@@ -188,10 +201,15 @@ def _fund(name: str, config: FundConfig, asset: Asset) -> FundRules:
         asset,
         int(asset.units(config.minimum)),
         int(asset.units(config.opening)),
+        str(config.transfer) == "daily",
         minutes * 60 * SECOND % DAY,
+        str(config.takeover) == "partial",
         Fraction(config.takeover_slippage),
         Fraction(config.takeover_band),
         duration(config.takeover_max_age),
+        config.rebalance,
+        config.treasury,
+        None if isinstance(config.adl_trigger, str) else config.adl_trigger,
     )
 
 

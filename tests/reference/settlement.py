@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 from schemas.claims import (
     AdlTriggered,
@@ -23,36 +24,56 @@ from schemas.claims import (
     TakeoverFilled,
 )
 from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
+from schemas.config import DrawdownTrigger
 from schemas.envelope import Event
-from schemas.events import FundBelowMinimum, FundCredited, FundDebited, FundReconciled, FundRejected, FundUpdated
+from schemas.events import (
+    AdlActivated,
+    AdlDeactivated,
+    FundBelowMinimum,
+    FundCredited,
+    FundDebited,
+    FundPending,
+    FundReconciled,
+    FundRejected,
+    FundUpdated,
+)
 from schemas.fields import CauseKind
-from tests.reference.exact import LIMIT, ceil
+from tests.reference.adl_trigger import Watched
+from tests.reference.exact import LIMIT, ceil, floor
 from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
 from tests.reference.stream import Memory, Refused, Stream, parse_amount
 
 Question = LiquidationResidual | TakeoverExhausted
+Outcome = LiquidationClosed | LiquidationPartlyClosed
+Liquidated = LiquidationSettled | LiquidationUncovered | TakeoverFilled | Outcome
 FundCommand = FundDeposit | FundWithdraw | FundTransfer | FundMinimum
 
 
 @dataclass
 class Reservation:
-    """What a takeover may still lose: budget − loss."""
+    """What a takeover may still lose: budget − loss. Of the loss, `pending` is not booked yet."""
 
     fund: str
     round: int
     budget: int
     loss: int = 0
+    pending: int = 0
 
 
 @dataclass
 class Fund:
-    """An insurance fund; its balance is in the ledger. The three lists are of the current period."""
+    """An insurance fund; its balance is in the ledger. The last three lists are of the current period.
+
+    `pending` are the gains and losses, by cause, that a daily fund books at the reconciliation.
+    """
 
     rules: FundRules
     minimum: int
     period_opening: int
     is_below: bool = False
     deficits: dict[str, int] = field(default_factory=dict)
+    pending: dict[tuple[str, CauseKind], int] = field(default_factory=dict)
+    watched: Watched | None = None
     period_start: int = 0
     period_end: int = 0
     surpluses: list[int] = field(default_factory=list)
@@ -70,6 +91,8 @@ class SettlementModel:
         self.funds = {
             name: Fund(fund, fund.minimum, fund.opening) for name, fund in rules.funds.items() if fund.asset == asset
         }
+        for fund in self.funds.values():
+            fund.watched = None if fund.rules.trigger is None else Watched(fund.rules.trigger)
         self.decisions: dict[str, int] = {}
         self.reservations: dict[str, Reservation] = {}
         self.transfers = Memory(duration(rules.limits.transfer_memory))
@@ -83,7 +106,8 @@ class SettlementModel:
         """The opening balances."""
         for fund in self.funds.values():
             self._credit(fund, self._treasury, fund.rules.opening, "opening")
-            self._check_minimum(fund)
+        self._check_minimums()
+        self._watch()
         return self.stream.finish()
 
     def apply(self, record: Command | Event) -> list[Event]:
@@ -91,14 +115,15 @@ class SettlementModel:
         self.stream.begin(record.ts)
         for fund in self.funds.values():
             self._reconcile(fund)
+        self._watch()
         if isinstance(record, Claim):
             self._on_claim(record)  # type: ignore[arg-type]
         elif isinstance(record, FundCommand):
             self._on_command(record)
         else:
             assert isinstance(record, ClockTick)
-        for fund in self.funds.values():
-            self._check_minimum(fund)
+        self._check_minimums()
+        self._watch()
         return self.stream.finish()
 
     # --- claims ----------------------------------------------------------------------------------------------
@@ -140,10 +165,13 @@ class SettlementModel:
         fund, market = self._fund_of(claim.market), self._market(claim.market)
         loss, available = self._units(claim.expected_loss), self._available(fund)
         is_too_old = isinstance(claim, TakeoverExhausted) and claim.reason == "max_age"
-        if loss <= available and not is_too_old:
-            price, lots = Fraction(claim.mark_price) / market.tick, Fraction(claim.qty) / market.lot
-            slippage = ceil(market.value(int(price), int(lots)) * fund.rules.slippage)
-            budget = min(available, loss + slippage)
+        lots = int(Fraction(claim.qty) / market.lot)
+        is_triggered = fund.watched is not None and fund.watched.is_active
+        part = 0 if is_too_old or is_triggered else lots if loss <= available else self._carried(fund, market, claim)
+        if part:
+            value = market.value(int(Fraction(claim.mark_price) / market.tick), part)
+            own_loss = loss if part == lots else self._loss_of(market, claim, part)
+            budget = min(available, own_loss + ceil(value * fund.rules.slippage))
             self.reservations[claim.liquidation_id] = Reservation(fund.rules.name, claim.round, budget)
             self._answer(
                 shard,
@@ -153,7 +181,7 @@ class SettlementModel:
                     round=claim.round,
                     market=claim.market,
                     fund=fund.rules.name,
-                    qty=claim.qty,
+                    qty=market.lots_text(part),
                     loss_budget=self.asset.text(budget),
                 ),
             )
@@ -173,26 +201,110 @@ class SettlementModel:
                 fund=fund.rules.name,
                 fund_balance=self.asset.text(self._balance(fund)),
                 expected_loss=claim.expected_loss,
-                reason="takeover_expired" if is_too_old else "fund_insufficient",
+                reason=(
+                    "takeover_expired" if is_too_old else "trigger_active" if is_triggered else "fund_insufficient"
+                ),
             ),
         )
+
+    def _carried(self, fund: Fund, market: MarketRules, claim: Question) -> int:
+        """As many lots as what is available in proportion to the loss of all; none where all or nothing is taken."""
+        loss, available = self._units(claim.expected_loss), self._available(fund)
+        return floor(Fraction(claim.qty) / market.lot * available / loss) if fund.rules.partial else 0
+
+    def _loss_of(self, market: MarketRules, claim: Question, lots: int) -> int:
+        """What a part would lose at the mark, carried at its share of the value, rounded in its favour."""
+        side = market.direction if claim.side == "long" else -market.direction
+        share = self._units(claim.bankruptcy_value) * lots / (Fraction(claim.qty) / market.lot)
+        carried = floor(share) if side > 0 else ceil(share)
+        return max(0, side * (carried - market.value(int(Fraction(claim.mark_price) / market.tick), lots)))
+
+    def _watch(self) -> None:
+        """Say which funds' ADL triggers began or ended."""
+        text = self.asset.text
+        for fund in self.funds.values():
+            worth = self._balance(fund) + self.stream.balances[self._waiting(fund, "losses")]
+            watched = fund.watched
+            if watched is not None and watched.observe(self.asset, self.stream.now, worth):
+                changed = AdlActivated if watched.is_active else AdlDeactivated
+                kind: Literal["drawdown", "average"] = (
+                    "drawdown" if isinstance(watched.rule, DrawdownTrigger) else "average"
+                )
+                self.stream.emit(changed(fund=fund.rules.name, kind=kind, worth=text(worth), level=text(watched.level)))
 
     def _book_unwound(self, shard: str, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]
         fund, pnl = self.funds[held.fund], self._units(claim.pnl)
-        held.loss = max(0, held.loss - pnl)
-        if pnl >= 0:
-            self._credit(fund, self._transit(shard), pnl, "takeover_pnl", claim)
-        else:
+        restored = max(0, min(held.loss, pnl))
+        held.loss += -pnl if pnl < 0 else -restored
+        if pnl < 0:
             fund.losses.append(-pnl)
-            self._debit(fund, self._transit(shard), -pnl, "takeover_pnl", claim)
+            held.pending += -pnl if fund.rules.daily else 0
+            self._book(fund, shard, pnl, "takeover_pnl", claim)
+            return
+        if fund.rules.daily:
+            # What is at risk again comes from what is lost and not booked, or has to be there at once.
+            taken_back = min(restored, held.pending)
+            held.pending -= taken_back
+            if taken_back:
+                self._pend(fund, shard, "losses", "takeover_pnl", -taken_back, claim)
+            self._credit(fund, self._transit(shard), restored - taken_back, "takeover_pnl", claim)
+            pnl -= restored
+        self._book(fund, shard, pnl, "takeover_pnl", claim)
+
+    def _book(self, fund: Fund, shard: str, amount: int, kind: CauseKind, claim: Liquidated) -> None:
+        """A surplus or, with a minus, a loss: it moves now or, of a daily fund, at the reconciliation."""
+        if not amount:
+            return
+        if fund.rules.daily:
+            self._pend(fund, shard, "gains" if amount > 0 else "losses", kind, abs(amount), claim)
+        elif amount > 0:
+            self._credit(fund, self._transit(shard), amount, kind, claim)
+        else:
+            self._debit(fund, self._transit(shard), -amount, kind, claim)
+
+    def _pend(self, fund: Fund, shard: str, which: str, kind: CauseKind, amount: int, claim: Liquidated) -> None:
+        """So much more of the gains or losses waits; with a minus, less."""
+        gained = amount if which == "gains" else -amount
+        self.stream.move(self._transit(shard), self._waiting(fund, which), gained, kind)
+        fund.pending[which, kind] = fund.pending.get((which, kind), 0) + amount
+        text, balances = self.asset.text, self.stream.balances
+        self.stream.emit(
+            FundPending(
+                fund=fund.rules.name,
+                amount=text(gained),
+                pending_gains=text(balances[self._waiting(fund, "gains")]),
+                pending_losses=text(-balances[self._waiting(fund, "losses")]),
+                cause_kind=kind,
+                market=claim.market,
+                liquidation_id=claim.liquidation_id,
+            )
+        )
+
+    def _book_pending(self, fund: Fund) -> None:
+        """The reconciliation moves what waited, gains first, each cause for itself."""
+        kinds: list[tuple[str, CauseKind]] = [
+            ("gains", "surplus"),
+            ("gains", "takeover_pnl"),
+            ("losses", "takeover_pnl"),
+            ("losses", "loss"),
+        ]
+        for which, kind in kinds:
+            amount, waiting = fund.pending.pop((which, kind), 0), self._waiting(fund, which)
+            if which == "gains":
+                self._credit(fund, waiting, amount, kind)
+            elif amount:
+                self._debit(fund, waiting, amount, kind)
+        for held in self.reservations.values():
+            if held.fund == fund.rules.name:
+                held.pending = 0
 
     def _cover(self, shard: str, claim: LiquidationUncovered) -> None:
         fund = self._fund_of(claim.market)
         paid = min(self._available(fund), self._units(claim.loss))
         if paid:
             fund.losses.append(paid)
-            self._debit(fund, self._transit(shard), paid, "loss", claim)
+            self._book(fund, shard, -paid, "loss", claim)
         self._answer(
             shard,
             LossCovered(
@@ -238,7 +350,7 @@ class SettlementModel:
             return
         match command:
             case FundDeposit():
-                if amount - self.stream.balances[self._treasury] >= LIMIT:
+                if amount + self._from_outside >= LIMIT:
                     raise Refused("amount_too_large")
                 self._credit(fund, self._treasury, amount, command.kind)
             case FundWithdraw():
@@ -247,8 +359,7 @@ class SettlementModel:
             case FundTransfer():
                 to = self._find(command.to)
                 self._check_withdrawable(fund, amount)
-                self._debit(fund, self._purse(to), amount, "transfer")
-                self._publish_credit(to, amount, "transfer")
+                self._move(fund, to, amount, "transfer")
             case FundMinimum():
                 fund.minimum = amount
                 self._emit_updated(fund, None)
@@ -257,7 +368,7 @@ class SettlementModel:
 
     def _check_withdrawable(self, fund: Fund, amount: int) -> None:
         """Reservations, minimum and deficits stay."""
-        if amount > max(0, self._available(fund) - fund.minimum - sum(fund.deficits.values())):
+        if amount > self._excess(fund):
             raise Refused("insufficient_balance")
 
     def _emit_updated(self, fund: Fund, transfer_id: str | None) -> None:
@@ -278,18 +389,31 @@ class SettlementModel:
     def _treasury(self) -> str:
         return f"treasury/{self.asset.name}"
 
+    @property
+    def _from_outside(self) -> int:
+        """What ever came into the funds from outside, net."""
+        return -sum(units for name, units in self.stream.balances.items() if name.startswith("treasury/"))
+
+    def _excess(self, fund: Fund) -> int:
+        """What may leave the fund."""
+        return max(0, self._available(fund) - fund.minimum - sum(fund.deficits.values()))
+
     def _transit(self, shard: str) -> str:
         return f"transit/{shard}"
 
     def _purse(self, fund: Fund) -> str:
         return f"fund/{fund.rules.name}"
 
+    def _waiting(self, fund: Fund, which: str) -> str:
+        return f"pending_{which}/{fund.rules.name}"
+
     def _balance(self, fund: Fund) -> int:
         return self.stream.balances[self._purse(fund)]
 
     def _available(self, fund: Fund) -> int:
         held = [held for held in self.reservations.values() if held.fund == fund.rules.name]
-        return self._balance(fund) - sum(each.budget - each.loss for each in held)
+        lost = -self.stream.balances[self._waiting(fund, "losses")]
+        return self._balance(fund) - lost - sum(each.budget - each.loss for each in held)
 
     def _units(self, text: str) -> int:
         return int(self.asset.units(text))
@@ -305,7 +429,7 @@ class SettlementModel:
     ) -> None:
         surplus = self._units(claim.surplus)
         if surplus:
-            self._credit(fund, self._transit(shard), surplus, "surplus", claim)
+            self._book(fund, shard, surplus, "surplus", claim)
             fund.surpluses.append(surplus)
 
     def _credit(self, fund: Fund, source: str, amount: int, kind: CauseKind, claim: AnyClaim | None = None) -> None:
@@ -323,6 +447,10 @@ class SettlementModel:
     ) -> None:
         self.stream.move(self._purse(fund), target, amount, kind)
         self._publish(FundDebited, fund, amount, kind, claim, market)
+
+    def _move(self, fund: Fund, to: Fund, amount: int, kind: CauseKind) -> None:
+        self._debit(fund, self._purse(to), amount, kind)
+        self._publish_credit(to, amount, kind)
 
     def _publish(
         self,
@@ -360,15 +488,30 @@ class SettlementModel:
                 DeficitRepaid(shard=shard, market=market, fund=fund.rules.name, amount=self.asset.text(paid)),
             )
 
-    def _check_minimum(self, fund: Fund) -> None:
-        """Say once per crossing that a fund is below its minimum."""
-        is_below = self._balance(fund) < fund.minimum
-        if is_below and not fund.is_below:
-            text = self.asset.text
-            self.stream.emit(
-                FundBelowMinimum(fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum))
-            )
-        fund.is_below = is_below
+    def _check_minimums(self) -> None:
+        """Say once per crossing that a fund is below its minimum, and fill it up: sisters first, then its treasury."""
+        text = self.asset.text
+        for fund in self.funds.values():
+            if self._balance(fund) < fund.minimum and not fund.is_below:
+                self.stream.emit(
+                    FundBelowMinimum(
+                        fund=fund.rules.name, balance=text(self._balance(fund)), minimum=text(fund.minimum)
+                    )
+                )
+            sisters = [each for each in self.funds.values() if each is not fund and each.rules.rebalance]
+            for sister in sisters if fund.rules.rebalance else []:
+                given = min(self._needed(fund), self._excess(sister))
+                if given:
+                    self._move(sister, fund, given, "rebalance")
+            if fund.rules.treasury is not None:
+                injected = max(0, min(self._needed(fund), LIMIT - 1 - self._from_outside))
+                self._credit(fund, f"{self._treasury}/{fund.rules.treasury}", injected, "injection")
+            fund.is_below = self._balance(fund) < fund.minimum
+
+    def _needed(self, fund: Fund) -> int:
+        """What lifts a fund that is below its minimum to it, as a credit repays deficits first."""
+        missing = fund.minimum - self._balance(fund)
+        return missing + sum(fund.deficits.values()) if missing > 0 else 0
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -377,6 +520,8 @@ class SettlementModel:
         now, phase = self.stream.now, fund.rules.phase
         if not fund.period_end:
             fund.period_start, fund.period_end = now, next_boundary(now, phase)
+        if now >= fund.period_end:
+            self._book_pending(fund)
         for left in reversed(range(self.rules.limits.reconciliations_per_command)):
             if now < fund.period_end:
                 return

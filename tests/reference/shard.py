@@ -1,6 +1,7 @@
 """One engine of the model: an input at a time, from the timers that are due to the posting of what it moved."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from schemas.claims import (
@@ -42,7 +43,7 @@ from tests.reference.deleveraging import close_at_mark, conclude, cover, delever
 from tests.reference.exact import LIMIT
 from tests.reference.funding import continue_rounds, pay_account, pay_residual, set_funding
 from tests.reference.inventory import ask_again, raise_exhausted, unwind, unwind_all
-from tests.reference.liquidation import liquidate_payers, queue_due, queue_payers, run_queue
+from tests.reference.liquidation import liquidate_payers, queue_due, queue_payers, run_queue, split_off
 from tests.reference.margin import bankruptcy_value, liquidation_price_text
 from tests.reference.orders import amend, cancel, cancel_all, new_order
 from tests.reference.rules import ShardRules, next_boundary
@@ -157,6 +158,9 @@ def decide(shard: Shard, decision: AnyDecision) -> None:
             residual.taken_over_at = shard.stream.now
         residual.fund, residual.loss = decision.fund, 0
         residual.budget = int(asset.units(decision.loss_budget))
+        lots = int(Fraction(decision.qty) / market.rules.lot)
+        if lots < residual.parcel.lots:
+            split_off(shard, market, residual, lots)
         unwind(shard, market, residual)
     elif isinstance(decision, AdlTriggered):
         residual.fund, residual.budget, residual.loss = None, 0, 0

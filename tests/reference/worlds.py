@@ -63,7 +63,7 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
         assets["BTC"] = {"decimals": rng.choice([5, 8])}
         scale["BTC"] = Fraction(1, 1000)
     shards = {f"{name.lower()}{i}": name for name in assets for i in range(rng.choice([1, 1, 1, 2]))}
-    funds = {f"fund-{name.lower()}-{i}": name for name in assets for i in range(rng.choice([1, 2]))}
+    funds = {f"fund-{name.lower()}-{i}": name for name in assets for i in range(rng.choice([1, 2, 2, 3]))}
     sketches: list[MarketSketch] = []
     markets: dict[str, Any] = {}
     for shard, asset in shards.items():
@@ -177,8 +177,8 @@ def _market(
     return settings
 
 
-def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, str]:
-    return {
+def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, Any]:
+    settings: dict[str, Any] = {
         "asset": asset,
         "opening": text(scale * rng.choice([0, 0, 50, 500, 3_000, 100_000]), decimals),
         "minimum": text(scale * rng.choice([0, 0, 60, 400]), decimals),
@@ -186,7 +186,21 @@ def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dic
         "takeover_slippage": rng.choice(["0", "0.01", "0.2"]),
         "takeover_band": rng.choice(["0.05", "0.5", "0.002"]),
         "takeover_max_age": rng.choice(["10m", "20s", "1d"]),
+        "takeover": rng.choice(["whole", "partial"]),
+        "transfer": rng.choice(["immediate", "daily"]),
+        "rebalance": rng.random() < 0.5,
     }
+    inclusive, window = rng.random() < 0.5, rng.choice(["90s", "10m", "8h"])
+    if rng.random() < 0.2:
+        start, stop = rng.choice([("0.3", "0.25"), ("0.05", "0"), ("1", "0.5")])
+        trigger = {"kind": "drawdown", "window": window, "start": start, "stop": stop, "inclusive": inclusive}
+        settings["adl_trigger"] = trigger
+    elif rng.random() < 0.2:
+        cut = text(scale * rng.choice([0, 5, 100]), decimals)
+        settings["adl_trigger"] = {"kind": "average", "window": window, "cut": cut, "inclusive": inclusive}
+    if rng.random() < 0.2:
+        settings["treasury"] = rng.choice(["ops", "reserve"])
+    return settings
 
 
 def _limits(rng: random.Random) -> dict[str, Any]:
