@@ -2,7 +2,7 @@
 
 from schemas.envelope import Event
 from schemas.events import AdlLights
-from tests.engine.stage import SECOND, Stage, of_type
+from tests.engine.stage import SECOND, Stage, of_type, second_market
 
 
 def shown(events: list[Event]) -> list[list[tuple[str, str, int]]]:
@@ -128,3 +128,15 @@ def test_who_waits_for_liquidation_has_no_place() -> None:
     state = stage.venue.shards["usdt"].state
     state.markets[stage.market].mark = 120_000  # all three are due and nobody has acted on it
     assert [stage.position(f"s{i}")["adl"] for i in range(3)] == [None, None, None]
+
+
+def test_the_cap_is_one_for_all_markets() -> None:
+    stage = crowd(1, market=EVERY_MINUTE + second_market(settings=EVERY_MINUTE), limits="adl_lights_per_command = 3")
+    stage.send("price.mark", market="ETH-USDT", price="1000")
+    for account, side in (("house", "buy"), ("s0", "sell")):
+        order = {"market": "ETH-USDT", "account": account, "order_id": account, "side": side, "kind": "limit"}
+        stage.send("order.new", **order, qty="1", price="1000")
+    events = to_next_minute(stage)
+    assert shown(events) == [[("house", "long", 5), ("s0", "short", 5)], [("house", "long", 5)]]
+    assert [event.market for event in of_type(events, AdlLights)] == ["BTC-USDT", "ETH-USDT"]
+    assert shown(stage.send("clock.tick")) == [[("s0", "short", 5)]]
