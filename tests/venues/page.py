@@ -108,7 +108,7 @@ def page() -> str:
 
 def _section(section: Section, rows: list[Check], noted: set[str]) -> str:
     """A table, and a note on each example that has none yet."""
-    table = _table(
+    body = table(
         ("example", "given", "what", "printed", "ours"),
         (
             (
@@ -123,15 +123,15 @@ def _section(section: Section, rows: list[Check], noted: set[str]) -> str:
     )
     new = {check.example.id: check.example for check in rows if check.example.id not in noted}
     noted.update(new)
-    return "\n\n".join([f"## {section.title}", section.words, table, "\n".join(map(_note, new.values()))])
+    return "\n\n".join([f"## {section.title}", section.words, body, "\n".join(map(_note, new.values()))])
 
 
 def _left_out() -> str:
     rows = ((f"[{entry.venue}]({entry.address})", entry.printed, entry.why) for entry in left_out())
-    return f"## Left out\n\n{_table(('venue', 'printed', 'why it is not checked'), rows)}"
+    return f"## Left out\n\n{table(('venue', 'printed', 'why it is not checked'), rows)}"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
