@@ -8,7 +8,7 @@ from engine.market import Market
 from engine.residual import Residual
 from engine.sequence import BrokenStream
 from engine.state import ShardState
-from engine.takeover import unwind
+from engine.takeover import take_over, unwind
 from schemas.claims import AdlTriggered, AnyDecision, DecisionRejected, DeficitRepaid, LossCovered, TakeoverApproved
 
 
@@ -43,13 +43,12 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
     residual.is_open = False
     state.open_residuals -= 1
     if isinstance(decision, TakeoverApproved):
-        if residual.fund is None:
-            residual.taken_over_at = state.now
-        residual.fund = decision.fund
         residual.budget = units(state, decision.loss_budget)
         residual.loss = 0
         if lots < residual.parcel.lots:
             split_off(state, market, residual, lots)
+        if residual.fund is None:
+            take_over(state, market, residual, decision.fund)
         unwind(state, market, residual)
     elif isinstance(decision, AdlTriggered):
         residual.fund = None

@@ -19,7 +19,8 @@ class Residual:
     question `round` and the quantity is neither unwound nor closed. Afterwards `fund` holds it and may lose `budget`,
     of which `loss` is used up; a later gain gives back what was lost before, never more. `balance` is what closing it
     at the mark gained or, with a minus, lost against bankruptcy value. A residual that is neither open nor a fund's
-    could not be placed at all; it is asked about again at the next mark. `owes_funding` is as of a position.
+    could not be placed at all; it is asked about again at the next mark. `owes_funding` is as of a position. A fund
+    offers up to `slice_lots` at a time to the book, and nothing before `next_slice_at`.
     """
 
     __slots__ = (
@@ -31,12 +32,14 @@ class Residual:
         "is_open",
         "liquidation_id",
         "loss",
+        "next_slice_at",
         "number",
         "owes_funding",
         "parcel",
         "pnl",
         "round",
         "side",
+        "slice_lots",
         "socialised",
         "taken_over_at",
         "traded_lots",
@@ -56,6 +59,8 @@ class Residual:
         self.budget = 0
         self.loss = 0
         self.taken_over_at = 0
+        self.slice_lots = 0
+        self.next_slice_at = 0
         self.traded_lots = 0
         self.traded_value = 0
         self.pnl = 0
@@ -113,6 +118,8 @@ class Residual:
                 self.budget,
                 self.loss,
                 self.taken_over_at,
+                self.slice_lots,
+                self.next_slice_at,
                 self.traded_lots,
                 self.traded_value,
                 self.pnl,

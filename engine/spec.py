@@ -85,7 +85,8 @@ class FundSpec(NamedTuple):
 
     A `daily` fund books surpluses and losses at the reconciliation. `reconcile_phase` is the µs after midnight UTC at
     which its reconciliation periods end. Funds of an asset that `rebalance` are sisters. `treasury` names the account
-    that fills it up to its minimum; None: nobody does. A `partial` fund takes over what it can carry.
+    that fills it up to its minimum; None: nobody does. A `partial` fund takes over what it can carry. `takeover_slice`
+    is the share of a takeover that is offered to the book at a time, `takeover_interval` what lies between two of them.
     """
 
     name: str
@@ -98,6 +99,8 @@ class FundSpec(NamedTuple):
     takeover_slippage: int
     takeover_band: int
     takeover_max_age: int
+    takeover_slice: int
+    takeover_interval: int
     rebalance: bool
     treasury: str | None
     adl_trigger: TriggerSpec | None
@@ -379,6 +382,9 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
     band = _rate(f"{where}.takeover_band", config.takeover_band)
     if band > RATE:
         raise ConfigError(f"{where}.takeover_band: expected at most 1, got {config.takeover_band}")
+    slice_ = _rate(f"{where}.takeover_slice", config.takeover_slice)
+    if not 0 < slice_ <= RATE:
+        raise ConfigError(f"{where}.takeover_slice: expected above 0 and at most 1, got {config.takeover_slice}")
     return FundSpec(
         name,
         asset,
@@ -390,6 +396,8 @@ def _fund(name: str, config: FundConfig, assets: dict[str, AssetSpec]) -> FundSp
         _rate(f"{where}.takeover_slippage", config.takeover_slippage),
         band,
         duration(config.takeover_max_age),
+        slice_,
+        0 if config.takeover_interval is None else duration(config.takeover_interval),
         config.rebalance,
         config.treasury,
         _trigger(f"{where}.adl_trigger", config.adl_trigger, asset),

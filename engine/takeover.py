@@ -2,7 +2,8 @@
 
 The unwinding order of n lots carried at value v, with a of the loss budget left, may trade at prices at which the n
 lots are worth V with exposure × (v − V) ≤ a, and within the fund's band around the mark. So however much of it fills,
-the loss stays within the budget.
+the loss stays within the budget. It is for a slice of them: a share of what was taken over, and not before an interval
+has passed since the slice before. The price keeps the budget for all n lots, so no slice uses up what the next needs.
 """
 
 from engine.fixed import RATE, divide_down, divide_up
@@ -41,6 +42,14 @@ def raise_exhausted(state: ShardState, market: Market) -> None:
         )
 
 
+def take_over(state: ShardState, market: Market, residual: Residual, fund: str) -> None:
+    """A fund takes a residual over. Its slices are a share of this quantity, whatever is sold or asked about later."""
+    residual.fund = fund
+    residual.taken_over_at = state.now
+    residual.slice_lots = divide_up(residual.parcel.lots * market.spec.fund.takeover_slice, RATE)
+    residual.next_slice_at = state.now
+
+
 def unwind_all(state: ShardState, market: Market) -> None:
     """Offer every inventory to the book, in the order of the liquidations."""
     for residual in inventory(market):
@@ -48,12 +57,19 @@ def unwind_all(state: ShardState, market: Market) -> None:
 
 
 def unwind(state: ShardState, market: Market, residual: Residual) -> None:
-    """Offer one inventory to the book, as far as its budget and the fund's band allow."""
+    """Offer a slice of one inventory to the book, if it is time, as far as its budget and the fund's band allow.
+
+    What the book did not take of it waits for the next slice. If no price keeps the budget, there was none.
+    """
+    if state.now < residual.next_slice_at:
+        return
     taker = Taker(f"fund:{residual.fund}", f"unwind:{residual.liquidation_id}", liquidation_id=residual.liquidation_id)
     limit = _limit_price(market, residual)
     if limit is None:
         return
-    taken = take(state, market, taker, -residual.side, limit, residual.parcel.lots)
+    residual.next_slice_at = state.now + market.spec.fund.takeover_interval
+    lots = min(residual.slice_lots, residual.parcel.lots)
+    taken = take(state, market, taker, -residual.side, limit, lots)
     if taken.lots:
         book_unwound(state, market, residual, taken.lots, taken.value)
 

@@ -112,6 +112,8 @@ class FundConfig(_Table, frozen=True):
     takeover_slippage: Decimal = "0"
     takeover_band: Decimal = "0.05"
     takeover_max_age: Duration = "10m"
+    takeover_slice: Decimal = "1"
+    takeover_interval: Duration | None = None
     adl_trigger: Literal["balance"] | DrawdownTrigger | AverageTrigger = "balance"
     rebalance: bool = False
     treasury: Id | None = None
@@ -124,6 +126,7 @@ class FundConfig(_Table, frozen=True):
         check_not_negative("opening", self.opening)
         check_not_negative("takeover_slippage", self.takeover_slippage)
         check_not_negative("takeover_band", self.takeover_band)
+        check_not_negative("takeover_slice", self.takeover_slice)
 
 
 class ShardConfig(_Table, frozen=True):

@@ -134,6 +134,16 @@ REFUSED = {
         "markets.BTC-USDT.tiers[1]: ",
         "do not fall",
     ),
+    "a slice of nothing": (
+        venue_toml(fund='takeover_slice = "0"'),
+        "funds.btc.takeover_slice: ",
+        "above 0 and at most 1, got 0",
+    ),
+    "a slice above one": (
+        venue_toml(fund='takeover_slice = "1.1"'),
+        "funds.btc.takeover_slice: ",
+        "at most 1, got 1.1",
+    ),
     "a band above one": (venue_toml(fund='takeover_band = "1.1"'), "funds.btc.takeover_band: ", "at most 1, got 1.1"),
     "a fund of no asset": (
         changed('asset = "USDT"\n        opening', 'asset = "EUR"\n        opening'),
@@ -202,6 +212,7 @@ def test_a_config_that_makes_no_sense_is_refused_by_the_name_of_the_setting(what
         "markets.BTC-USDT.tiers[0].maintenance",
         "funds.btc.takeover_slippage",
         "funds.btc.takeover_band",
+        "funds.btc.takeover_slice",
     ],
 )
 def test_a_rate_has_at_most_nine_decimals_and_less_than_two_to_the_63_of_them(setting: str, text: str) -> None:

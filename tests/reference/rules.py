@@ -80,6 +80,8 @@ class FundRules(_Fixed):
     slippage: Fraction
     band: Fraction
     max_age: int
+    slice: Fraction
+    interval: int
     rebalance: bool
     treasury: str | None
     trigger: DrawdownTrigger | AverageTrigger | None
@@ -207,6 +209,8 @@ def _fund(name: str, config: FundConfig, asset: Asset) -> FundRules:
         Fraction(config.takeover_slippage),
         Fraction(config.takeover_band),
         duration(config.takeover_max_age),
+        Fraction(config.takeover_slice),
+        0 if config.takeover_interval is None else duration(config.takeover_interval),
         config.rebalance,
         config.treasury,
         None if isinstance(config.adl_trigger, str) else config.adl_trigger,

@@ -154,11 +154,12 @@ def decide(shard: Shard, decision: AnyDecision) -> None:
     pay_residual(shard, market, residual)
     residual.is_open = False
     if isinstance(decision, TakeoverApproved):
+        lots = int(Fraction(decision.qty) / market.rules.lot)
         if residual.fund is None:
-            residual.taken_over_at = shard.stream.now
+            residual.taken_over_at, residual.taken_over_lots = shard.stream.now, lots
+            residual.last_slice_at = None
         residual.fund, residual.loss = decision.fund, 0
         residual.budget = int(asset.units(decision.loss_budget))
-        lots = int(Fraction(decision.qty) / market.rules.lot)
         if lots < residual.parcel.lots:
             split_off(shard, market, residual, lots)
         unwind(shard, market, residual)

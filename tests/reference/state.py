@@ -106,6 +106,8 @@ class Residual:
     budget: int = 0
     loss: int = 0
     taken_over_at: int = 0
+    taken_over_lots: int = 0
+    last_slice_at: int | None = None
     traded_lots: int = 0
     traded_value: int = 0
     pnl: int = 0

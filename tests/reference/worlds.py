@@ -186,6 +186,8 @@ def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dic
         "takeover_slippage": rng.choice(["0", "0.01", "0.2"]),
         "takeover_band": rng.choice(["0.05", "0.5", "0.002"]),
         "takeover_max_age": rng.choice(["10m", "20s", "1d"]),
+        "takeover_slice": rng.choice(["1", "1", "0.5", "0.1", "0.000000001"]),
+        "takeover_interval": rng.choice([None, None, "1s", "10s", "5m"]),
         "takeover": rng.choice(["whole", "partial"]),
         "transfer": rng.choice(["immediate", "daily"]),
         "rebalance": rng.random() < 0.5,
