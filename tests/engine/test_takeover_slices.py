@@ -1,5 +1,6 @@
 """`takeover_slice` and `takeover_interval`: a fund offers its inventory in slices, with time between them."""
 
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +18,7 @@ from schemas.events import TradeExecuted
 from tests.engine.stage import SECOND, Stage, of_type, venue_toml
 from tests.engine.test_delayed_settlement import FLAT, run_delayed
 from tests.engine.test_delayed_settlement import venue_toml as delayed_toml
+from tests.engine.test_inverse_properties import HISTORY_TIERS, INVERSE, run_history
 from tests.engine.test_takeover import bankrupt_long
 
 SLICED = 'takeover_slice = "0.3"\ntakeover_interval = "10s"'
@@ -252,6 +254,27 @@ VENUES = [
 @given(venue=st.sampled_from(VENUES), seed=st.integers(0, 10**9))
 def test_slices_conserve_and_each_takeover_ends_once_whatever_arrives_late(venue: str, seed: int) -> None:
     run_delayed(venue, seed, 250)
+
+
+COARSE = venue_toml(
+    tiers=HISTORY_TIERS,
+    opening="5000",
+    market=INVERSE,
+    fund='takeover_slice = "0.01"\ntakeover_max_age = "1d"',
+).replace("decimals = 6", "decimals = 2")
+"""Inverse values, rounded down to a hundredth for each slice of its own."""
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**9))
+def test_many_small_slices_of_an_inverse_contract_stay_within_the_budget(seed: int) -> None:
+    run_history(COARSE, seed, 250)  # the engine asserts the budget at every fill
+
+
+def test_the_inverse_histories_have_takeovers_of_many_slices() -> None:
+    events = [event for seed in (1, 2, 3) for event in run_history(COARSE, seed, 600)]
+    fills = Counter((event.liquidation_id, event.round) for event in of_type(events, TakeoverFilled))
+    assert max(fills.values()) >= 5
 
 
 def test_the_default_is_all_at_every_mark() -> None:
