@@ -3,8 +3,10 @@
 from typing import Final
 
 from engine.adl_trigger import AdlTrigger
+from engine.donations import Donations
 from engine.purse import Purse
 from engine.spec import FundSpec
+from schemas.events import FundReconciled
 from schemas.fields import CauseKind
 
 PENDING_GAINS: Final[tuple[CauseKind, ...]] = ("surplus", "takeover_pnl")
@@ -54,7 +56,8 @@ class Fund:
     genesis; `surpluses`, `losses` and `deleveraged` are those of the current reconciliation period. `deficits`
     are what the fund's markets still miss, in the order in which they arose. `gains` and `losses_due` hold what waits
     for the reconciliation of a `daily` fund, the losses as a negative balance; `pending_gains` and `pending_losses` say
-    of what causes.
+    of what causes. `donations` and `history`, the last `limits.fund_history` reconciliation periods, are for
+    the report; like the totals by cause they influence no later event, so they are no rows of the state hash.
     """
 
     __slots__ = (
@@ -63,7 +66,9 @@ class Fund:
         "debited",
         "deficits",
         "deleveraged",
+        "donations",
         "gains",
+        "history",
         "is_below_minimum",
         "losses",
         "losses_due",
@@ -93,6 +98,8 @@ class Fund:
         self.deficits: dict[str, int] = {}
         self.credited: dict[str, int] = {}
         self.debited: dict[str, int] = {}
+        self.donations = Donations()
+        self.history: list[FundReconciled] = []
         self.period_start = 0
         self.period_end = 0
         self.period_opening = spec.opening

@@ -1,6 +1,7 @@
 """What operators do to a fund: inject, donate, withdraw, move, set the minimum. Only what is in excess may leave."""
 
 from engine.amounts import parse_amount
+from engine.donations import parse_index, value_in_cents
 from engine.fixed import AMOUNT_LIMIT
 from engine.fund import Fund
 from engine.funds import Funds
@@ -33,7 +34,10 @@ def _execute(funds: Funds, command: FundCommand, transfer_id: str | None) -> Non
     if isinstance(command, FundDeposit):
         if funds.from_outside + amount >= AMOUNT_LIMIT:
             raise Refused("amount_too_large", f"the funds of {funds.asset.name} would reach 2^63 units")
-        funds.credit(fund, funds.treasury, amount, command.kind)
+        if command.kind == "donation":
+            funds.donate(fund, amount, value_in_cents(funds.asset, amount, parse_index(command.index)))
+        else:
+            funds.credit(fund, funds.treasury, amount, command.kind)
     elif isinstance(command, FundWithdraw):
         _check_withdrawable(funds, fund, amount)
         funds.debit(fund, funds.treasury, amount, "withdrawal")
@@ -79,5 +83,5 @@ def _transfer_note(command: FundCommand, amount: int) -> str:
     """What a repetition of a transfer must agree with."""
     detail = command.to if isinstance(command, FundTransfer) else ""
     if isinstance(command, FundDeposit):
-        detail = command.kind
+        detail = command.kind if command.index is None else f"{command.kind} {parse_index(command.index)}"
     return f"{type(command).__name__} {command.fund} {detail} {amount}"

@@ -3,7 +3,10 @@
 Every movement is a line of the ledger and an event of the fund. A credit first repays what the fund's markets miss.
 """
 
+from typing import TypeVar
+
 from engine.digest import hash_rows
+from engine.donations import usd_text
 from engine.fund import Fund, Reservation
 from engine.outbox import Outbox
 from engine.purse import Ledger, Purse
@@ -13,6 +16,8 @@ from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import Decision, DeficitRepaid
 from schemas.events import AdlActivated, AdlDeactivated, FundCredited, FundDebited, FundPending
 from schemas.fields import CauseKind
+
+MovementT = TypeVar("MovementT", FundCredited, FundDebited)
 
 
 class Counterpart:
@@ -142,12 +147,27 @@ class Funds:
         self.ledger.move(source, fund.purse, amount, kind)
         self._note_credit(fund, amount, kind, market, liquidation_id)
 
+    def donate(self, fund: Fund, amount: int, cents: int | None) -> None:
+        """Book a donation from outside, worth so many cents of USD; None: not known."""
+        fund.donations.add(amount, cents)
+        self.ledger.move(self.treasury, fund.purse, amount, "donation")
+        self._note_credit(fund, amount, "donation", cents=cents)
+
     def _note_credit(
-        self, fund: Fund, amount: int, kind: CauseKind, market: str = "", liquidation_id: str = ""
+        self,
+        fund: Fund,
+        amount: int,
+        kind: CauseKind,
+        market: str = "",
+        liquidation_id: str = "",
+        cents: int | None = None,
     ) -> None:
         """Publish a credit that the ledger has booked, and repay deficits from it."""
         fund.credited[kind] = fund.credited.get(kind, 0) + amount
-        self._publish(FundCredited, fund, amount, kind, market, liquidation_id)
+        event = self._movement(FundCredited, fund, amount, kind, market, liquidation_id)
+        if cents is not None:
+            event.usd_value = usd_text(cents)
+        self.outbox.emit(event)
         if fund.deficits:
             self._repay_deficits(fund, amount)
 
@@ -164,7 +184,7 @@ class Funds:
         self.ledger.move(fund.purse, target, amount, kind)
         assert fund.available >= 0 <= fund.reserved, "a fund is never below its reservations and pending losses"
         fund.debited[kind] = fund.debited.get(kind, 0) + amount
-        self._publish(FundDebited, fund, amount, kind, market, liquidation_id)
+        self.outbox.emit(self._movement(FundDebited, fund, amount, kind, market, liquidation_id))
 
     def gain(self, fund: Fund, source: Purse, amount: int, kind: CauseKind, market: str, liquidation_id: str) -> None:
         """Book what a liquidation brings; of a `daily` fund it waits for the reconciliation."""
@@ -231,15 +251,15 @@ class Funds:
         self.debit(fund, to.purse, amount, kind)
         self._note_credit(to, amount, kind)
 
-    def _publish(
+    def _movement(
         self,
-        movement: type[FundCredited | FundDebited],
+        movement: type[MovementT],
         fund: Fund,
         amount: int,
         kind: CauseKind,
         market: str,
         liquidation_id: str,
-    ) -> None:
+    ) -> MovementT:
         event = movement(
             fund=fund.spec.name,
             amount=self.asset.text(amount),
@@ -250,7 +270,7 @@ class Funds:
             event.market = market
         if liquidation_id:
             event.liquidation_id = liquidation_id
-        self.outbox.emit(event)
+        return event
 
     def _publish_pending(self, fund: Fund, amount: int, kind: CauseKind, market: str, liquidation_id: str) -> None:
         text = self.asset.text

@@ -37,21 +37,22 @@ def _reconcile(funds: Funds, fund: Fund) -> None:
 
 def _close_period(funds: Funds, fund: Fund) -> None:
     text = funds.asset.text
-    funds.outbox.emit(
-        FundReconciled(
-            fund=fund.spec.name,
-            period_start=fund.period_start,
-            period_end=fund.period_end,
-            opening_balance=text(fund.period_opening),
-            closing_balance=text(fund.purse.balance),
-            surplus_count=fund.surpluses.count,
-            surplus_sum=text(fund.surpluses.total),
-            loss_count=fund.losses.count,
-            loss_sum=text(fund.losses.total),
-            adl_count=fund.deleveraged.count,
-            adl_sum=text(fund.deleveraged.total),
-        )
+    period = FundReconciled(
+        fund=fund.spec.name,
+        period_start=fund.period_start,
+        period_end=fund.period_end,
+        opening_balance=text(fund.period_opening),
+        closing_balance=text(fund.purse.balance),
+        surplus_count=fund.surpluses.count,
+        surplus_sum=text(fund.surpluses.total),
+        loss_count=fund.losses.count,
+        loss_sum=text(fund.losses.total),
+        adl_count=fund.deleveraged.count,
+        adl_sum=text(fund.deleveraged.total),
     )
+    funds.outbox.emit(period)
+    fund.history.append(period)
+    del fund.history[: -funds.limits.fund_history]
     fund.period_start = fund.period_end
     fund.period_end = next_boundary(fund.period_start, fund.spec.reconcile_phase)
     fund.period_opening = fund.purse.balance

@@ -1,36 +1,75 @@
 """The state in words: what reports and queries show of funds, accounts and markets. Decimals as strings."""
 
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
 from engine.adl_lights import Place, places
+from engine.donations import usd_text
+from engine.fund import Fund
 from engine.margin import maintenance_margin, mark_value, unrealised_pnl
 from engine.pool import bankruptcy_value, free_balance, liquidation_price
 from engine.position import Position
 from engine.settlement import Settlement
 from engine.shard import Shard
+from schemas.envelope import Event
+from schemas.events import FundReconciled
+
+_PERIOD_FIELDS: Final = tuple(
+    field for field in FundReconciled.__struct_fields__ if field not in (*Event.__struct_fields__, "fund")
+)
 
 
 def report_funds(settlement: Settlement) -> dict[str, Any]:
-    """Every fund with its balance, reservations, and credits and debits by cause since genesis."""
+    """Every fund with its balance, reservations, credits and debits by cause since genesis, and past periods."""
     text = settlement.asset.text
     return {
         name: {
             "asset": settlement.asset.name,
             "opening": text(fund.spec.opening),
-            "balance": text(fund.purse.balance),
-            "reserved": text(fund.reserved),
-            "available": text(fund.available),
-            "pending_gains": text(fund.gains.balance),
-            "pending_losses": text(-fund.losses_due.balance),
-            "minimum": text(fund.minimum),
-            "credited": text(sum(fund.credited.values())),
-            "debited": text(sum(fund.debited.values())),
-            "credited_by_cause": {cause: text(amount) for cause, amount in sorted(fund.credited.items())},
-            "debited_by_cause": {cause: text(amount) for cause, amount in sorted(fund.debited.items())},
+            **_report_sums(settlement, [fund]),
             "deficits": {market: text(amount) for market, amount in sorted(fund.deficits.items())},
+            "history": [{field: getattr(period, field) for field in _PERIOD_FIELDS} for period in fund.history],
         }
         for name, fund in settlement.funds.items()
     }
+
+
+def report_totals(settlement: Settlement) -> dict[str, Any]:
+    """What all funds of the asset come to. Money that one gave to another is in both credits and debits."""
+    return {"funds": len(settlement.funds), **_report_sums(settlement, settlement.funds.values())}
+
+
+def _report_sums(settlement: Settlement, funds: Collection[Fund]) -> dict[str, Any]:
+    """What one fund or several have, in words."""
+    text = settlement.asset.text
+    credited, debited = _by_cause(fund.credited for fund in funds), _by_cause(fund.debited for fund in funds)
+    donations = [fund.donations for fund in funds]
+    return {
+        "balance": text(sum(fund.purse.balance for fund in funds)),
+        "reserved": text(sum(fund.reserved for fund in funds)),
+        "available": text(sum(fund.available for fund in funds)),
+        "pending_gains": text(sum(fund.gains.balance for fund in funds)),
+        "pending_losses": text(-sum(fund.losses_due.balance for fund in funds)),
+        "minimum": text(sum(fund.minimum for fund in funds)),
+        "credited": text(sum(credited.values())),
+        "debited": text(sum(debited.values())),
+        "credited_by_cause": {cause: text(amount) for cause, amount in sorted(credited.items())},
+        "debited_by_cause": {cause: text(amount) for cause, amount in sorted(debited.items())},
+        "donations": {
+            "count": sum(given.count for given in donations),
+            "amount": text(sum(given.amount for given in donations)),
+            "usd_value": usd_text(sum(given.cents for given in donations)),
+            "unpriced": text(sum(given.unpriced for given in donations)),
+        },
+    }
+
+
+def _by_cause(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for table in tables:
+        for cause, amount in table.items():
+            total[cause] = total.get(cause, 0) + amount
+    return total
 
 
 def report_treasuries(settlement: Settlement) -> dict[str, str]:

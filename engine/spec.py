@@ -17,19 +17,23 @@ SECOND: Final = 1_000_000
 
 DAY: Final = 86_400 * SECOND
 
+USD_PRICE_PLACES: Final = 18
+"""As many as a decimal of the wire can have, so that a price in USD is never rounded."""
+
 RESERVED_SHARDS: Final = ("fund", "pending_gains", "pending_losses", "transit", "treasury")
 
 _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
 
 
 class AssetSpec:
-    """A settlement asset."""
+    """A settlement asset. `usd` is what 1 of it is worth where a donation has no index price, in 10^-18 USD."""
 
-    __slots__ = ("_one", "_zero", "decimals", "name")
+    __slots__ = ("_one", "_zero", "decimals", "name", "usd")
 
-    def __init__(self, name: str, decimals: int) -> None:
+    def __init__(self, name: str, decimals: int, usd: int | None) -> None:
         self.name = name
         self.decimals = decimals
+        self.usd = usd
         self._one = 10**decimals
         self._zero = decimal_text(0, decimals)
 
@@ -67,6 +71,7 @@ class LimitsSpec(NamedTuple):
     adl_lights_per_command: int
     closed_order_memory: int
     transfer_memory: int
+    fund_history: int
 
 
 class TriggerSpec(NamedTuple):
@@ -240,7 +245,10 @@ class VenueSpec(NamedTuple):
 
 def compile_venue(config: VenueConfig) -> VenueSpec:
     """Compile a config whose types are checked. Raises ConfigError for what does not make sense together."""
-    assets = {name: AssetSpec(name, asset.decimals) for name, asset in config.assets.items()}
+    assets = {
+        name: AssetSpec(name, asset.decimals, None if asset.usd is None else scaled(asset.usd, USD_PRICE_PLACES))
+        for name, asset in config.assets.items()
+    }
     funds = {name: _fund(name, fund, assets) for name, fund in config.funds.items()}
     limits = LimitsSpec(
         config.limits.liquidations_per_command,
@@ -256,6 +264,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         config.limits.adl_lights_per_command,
         duration(config.limits.closed_order_memory),
         duration(config.limits.transfer_memory),
+        config.limits.fund_history,
     )
     for name in RESERVED_SHARDS:
         if name in config.shards:

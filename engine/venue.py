@@ -11,7 +11,7 @@ from typing import Any
 from engine.conservation import check_settlement, check_shard, settlement_residual, shard_residual
 from engine.consistency import check_consistency
 from engine.fund_commands import FundCommand
-from engine.report import report_accounts, report_funds, report_markets, report_treasuries
+from engine.report import report_accounts, report_funds, report_markets, report_totals, report_treasuries
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
@@ -107,13 +107,14 @@ class Venue:
         return digest.hexdigest()
 
     def report(self) -> dict[str, Any]:
-        """Funds, accounts, markets, conservation and state hash as they are now."""
+        """Funds, totals per asset, accounts, markets, conservation and state hash as they are now."""
         return {
             "funds": {
                 name: fund
                 for settlement in self.settlements.values()
                 for name, fund in report_funds(settlement).items()
             },
+            "totals": {name: report_totals(settlement) for name, settlement in self.settlements.items()},
             "treasuries": {
                 name: balance
                 for settlement in self.settlements.values()

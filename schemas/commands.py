@@ -280,11 +280,19 @@ class FundDeposit(Command, tag="fund.deposit", frozen=True):
     amount: PositiveDecimal
     kind: Literal["injection", "donation"]
     transfer_id: Id
+    index: Annotated[
+        PositiveDecimal | None,
+        Meta(description="of a donation: the index price it is valued at, USD per 1 of the asset"),
+    ] = None
 
     def __post_init__(self) -> None:
         check_id("fund", self.fund)
         check_id("transfer_id", self.transfer_id)
         check_positive("amount", self.amount)
+        if self.index is not None:
+            check_positive("index", self.index)
+            if self.kind != "donation":
+                raise ValueError(f"index: expected only with kind donation, got {self.index!r}")
 
 
 class FundWithdraw(Command, tag="fund.withdraw", frozen=True):

@@ -14,7 +14,17 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from schemas.fields import INT64_MAX, Decimal, Id, SignedDecimal, check_id, check_not_negative, check_signed
+from schemas.fields import (
+    INT64_MAX,
+    Decimal,
+    Id,
+    PositiveDecimal,
+    SignedDecimal,
+    check_id,
+    check_not_negative,
+    check_positive,
+    check_signed,
+)
 from schemas.refusals import read_refusal
 
 # In Python `$` also matches before a last newline; `(?!\n)` forbids it and means nothing elsewhere.
@@ -56,6 +66,11 @@ class AssetConfig(_Table, frozen=True):
     """A settlement asset. One unit is 10^-decimals of it."""
 
     decimals: Annotated[int, Meta(ge=0, le=18)]
+    usd: PositiveDecimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.usd is not None:
+            check_positive("usd", self.usd)
 
 
 class LimitsConfig(_Table, frozen=True):
@@ -74,6 +89,7 @@ class LimitsConfig(_Table, frozen=True):
     adl_lights_per_command: Count = 1_000
     closed_order_memory: Duration = "60s"
     transfer_memory: Duration = "7d"
+    fund_history: Count = 400
 
 
 class DrawdownTrigger(_Table, frozen=True, tag_field="kind", tag="drawdown"):

@@ -74,6 +74,10 @@ _CROSS_FIELD_RULES: Final[Mapping[str, Document]] = MappingProxyType(
                 {"required": ["qty"], "properties": {"qty": _GIVEN}},
             ]
         },
+        "fund.deposit": {
+            "if": {"required": ["index"], "properties": {"index": _GIVEN}},
+            "then": {"properties": {"kind": {"const": "donation"}}},
+        },
         "fund.transfer": {"$comment": "`fund` and `to` must differ, which JSON Schema cannot say."},
     }
 )

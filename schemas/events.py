@@ -351,6 +351,10 @@ class FundCredited(Event, tag="fund.credited", kw_only=True):
     cause_kind: CauseKind
     market: Id | UnsetType = UNSET
     liquidation_id: DerivedId | UnsetType = UNSET
+    usd_value: (
+        Annotated[Decimal, Meta(description="of a donation whose price is known: its value in USD, down to a cent")]
+        | UnsetType
+    ) = UNSET
 
 
 class FundDebited(Event, tag="fund.debited", kw_only=True):

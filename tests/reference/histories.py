@@ -16,6 +16,9 @@ SMALL = (1, 7, 50, 333, 1000)
 LARGE = (50, 333, 1000, 4000, 12_000, 30_000)
 """What orders are worth, in the scale of the shard; deposits are of 3 to 2,500."""
 
+INDEX_PRICES = (None, "1", None, "0.999800010000000001", "43210.5", "999999999999999999999999", "0.000000000000000001")
+"""What donations are valued at, some of them absurd."""
+
 Fields = dict[str, Any]
 
 
@@ -283,7 +286,11 @@ class History:
         match self._rng.choice(["deposit", "deposit", "withdraw", "transfer", "minimum"]):
             case "deposit":
                 kind = self._rng.choice(["injection", "donation"])
-                return self._transfer({"type": "fund.deposit", "fund": fund, "amount": amount, "kind": kind})
+                command: Fields = {"type": "fund.deposit", "fund": fund, "amount": amount, "kind": kind}
+                index = INDEX_PRICES[self._ids % len(INDEX_PRICES)]
+                if kind == "donation" and index is not None:
+                    command["index"] = index
+                return self._transfer(command)
             case "withdraw":
                 return self._transfer({"type": "fund.withdraw", "fund": fund, "amount": amount})
             case "transfer" if len(self._world.funds) > 1:

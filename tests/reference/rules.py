@@ -42,10 +42,11 @@ def places_of(step: Fraction) -> int:
 
 @dataclass(frozen=True)
 class Asset(_Fixed):
-    """A settlement asset."""
+    """A settlement asset. `usd` is what a donation of 1 is worth that says no price."""
 
     name: str
     decimals: int
+    usd: Fraction | None
 
     def units(self, text: str) -> Fraction:
         """An amount in units; a fraction of one where it is finer."""
@@ -184,7 +185,10 @@ class VenueRules(_Fixed):
 
     def __init__(self, config: VenueConfig) -> None:
         self.limits = config.limits
-        self.assets = {name: Asset(name, asset.decimals) for name, asset in config.assets.items()}
+        self.assets = {
+            name: Asset(name, asset.decimals, None if asset.usd is None else Fraction(asset.usd))
+            for name, asset in config.assets.items()
+        }
         self.funds = {name: _fund(name, fund, self.assets[fund.asset]) for name, fund in config.funds.items()}
         self.shards = {
             name: ShardRules(name, self.assets[shard.asset], shard, config.limits)

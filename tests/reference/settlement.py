@@ -39,7 +39,7 @@ from schemas.events import (
 )
 from schemas.fields import CauseKind
 from tests.reference.adl_trigger import Watched
-from tests.reference.exact import LIMIT, ceil, floor
+from tests.reference.exact import LIMIT, ceil, floor, written
 from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
 from tests.reference.stream import Memory, Refused, Stream, parse_amount
 
@@ -343,7 +343,8 @@ class SettlementModel:
     def _execute(self, command: FundCommand, transfer_id: str | None) -> None:
         fund = self._find(command.fund)
         amount = parse_amount(self.asset, command.amount)
-        detail = getattr(command, "to", None), getattr(command, "kind", None)
+        index = Fraction(command.index) if isinstance(command, FundDeposit) and command.index is not None else None
+        detail = getattr(command, "to", None), getattr(command, "kind", None), index
         contents = (type(command), command.fund, amount, detail)
         if transfer_id is not None and self.transfers.is_repetition(transfer_id, command.ts, self.stream.now, contents):
             self._emit_updated(fund, transfer_id)
@@ -352,7 +353,10 @@ class SettlementModel:
             case FundDeposit():
                 if amount + self._from_outside >= LIMIT:
                     raise Refused("amount_too_large")
-                self._credit(fund, self._treasury, amount, command.kind)
+                price = self.asset.usd if index is None else index
+                cents = None if price is None or command.kind == "injection" else self._cents(amount, price)
+                self.stream.move(self._treasury, self._purse(fund), amount, command.kind)
+                self._publish_credit(fund, amount, command.kind, cents=cents)
             case FundWithdraw():
                 self._check_withdrawable(fund, amount)
                 self._debit(fund, self._treasury, amount, "withdrawal")
@@ -365,6 +369,13 @@ class SettlementModel:
                 self._emit_updated(fund, None)
         if transfer_id is not None:
             self.transfers.note(transfer_id, self.stream.now, contents)
+
+    def _cents(self, amount: int, price: Fraction) -> int:
+        """What an amount is worth in USD, rounded down to a cent."""
+        cents = floor(Fraction(amount, 10**self.asset.decimals) * price * 100)
+        if cents >= LIMIT:
+            raise Refused("amount_too_large")
+        return cents
 
     def _check_withdrawable(self, fund: Fund, amount: int) -> None:
         """Reservations, minimum and deficits stay."""
@@ -437,9 +448,11 @@ class SettlementModel:
             self.stream.move(source, self._purse(fund), amount, kind)
             self._publish_credit(fund, amount, kind, claim)
 
-    def _publish_credit(self, fund: Fund, amount: int, kind: CauseKind, claim: AnyClaim | None = None) -> None:
+    def _publish_credit(
+        self, fund: Fund, amount: int, kind: CauseKind, claim: AnyClaim | None = None, cents: int | None = None
+    ) -> None:
         """Say so, and repay deficits of the fund's markets from it."""
-        self._publish(FundCredited, fund, amount, kind, claim)
+        self._publish(FundCredited, fund, amount, kind, claim, cents=cents)
         self._repay_deficits(fund, amount)
 
     def _debit(
@@ -460,6 +473,7 @@ class SettlementModel:
         kind: CauseKind,
         claim: AnyClaim | None,
         market: str = "",
+        cents: int | None = None,
     ) -> None:
         text = self.asset.text
         event = movement(fund=fund.rules.name, amount=text(amount), balance=text(self._balance(fund)), cause_kind=kind)
@@ -469,6 +483,8 @@ class SettlementModel:
         liquidation_id = getattr(claim, "liquidation_id", None)
         if liquidation_id is not None:
             event.liquidation_id = liquidation_id
+        if cents is not None and isinstance(event, FundCredited):
+            event.usd_value = written(cents, 2)
         self.stream.emit(event)
 
     def _repay_deficits(self, fund: Fund, credit: int) -> None:

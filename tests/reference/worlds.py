@@ -78,7 +78,7 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
                 **_market(rng, scale[asset], assets[asset]["decimals"], sketch, features),
             }
     settings = {
-        "assets": assets,
+        "assets": assets | ({"USDT": {**assets["USDT"], "usd": "0.9997"}} if seed % 3 == 0 else {}),
         "limits": _limits(rng),
         "funds": {name: _fund(rng, asset, scale[asset], assets[asset]["decimals"]) for name, asset in funds.items()},
         "shards": {

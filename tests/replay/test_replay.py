@@ -41,6 +41,21 @@ def test_a_run_writes_events_dead_letters_and_a_report(replay: Callable[..., Run
     assert (counts["liquidations"], counts["residuals"], counts["takeovers"], counts["adl"]) == (3, 2, 1, 1)
 
 
+def test_donations_and_history_of_the_report_are_those_of_the_events(replay: Callable[..., Run]) -> None:
+    """The USD value in both, and a reconciliation period for each of two days."""
+    deposit = {"type": "fund.deposit", "ts": START, "fund": "btc", "amount": "2.5", "transfer_id": "d"}
+    donation = orjson.dumps(deposit | {"kind": "donation", "index": "1.01"}) + b"\n"
+    run = replay(donation + TICK % (START + 2 * 86_400_000_000))
+    (donated,) = [event for event in run.events if event.get("cause_kind") == "donation"]
+    assert donated["usd_value"] == "2.52"  # 2.525
+    given = {"count": 1, "amount": "2.500000", "usd_value": "2.52", "unpriced": "0.000000"}
+    assert run.report["funds"]["btc"]["donations"] == run.report["totals"]["USDT"]["donations"] == given
+    periods = [event for event in run.events if event["type"] == "fund.reconciled"]
+    assert len(periods) == 2
+    for period, told in zip(run.report["funds"]["btc"]["history"], periods, strict=True):
+        assert told.items() > period.items()
+
+
 def test_counts_are_those_of_a_recount_of_the_events(replay: Callable[..., Run]) -> None:
     """The report counts while events pass; a reader who counts the file finds the same."""
     log = encoded(three_endings()) + b"{bad\n" + encoded(deposits(50)) + b'{"type":"nothing","ts":1}\n'

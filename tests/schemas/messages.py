@@ -49,6 +49,7 @@ _RULES: dict[str, list[dict[str, st.SearchStrategy[Any]]]] = {
     ],
     "account.cancel_after": [{"seconds": st.integers(0, 604_800)}],
     "order.amend": [{"price": _POSITIVE}, {"qty": _POSITIVE}],
+    "fund.deposit": [{"kind": st.just("donation")}, {"index": st.none()}],
     "fund.transfer": [{"fund": st.just("from"), "to": _IDS.filter("from".__ne__)}],
     "config.set": [{"changes": st.dictionaries(_IDS, _SETTINGS, max_size=3)}],
 }

@@ -85,6 +85,10 @@ REFUSED = {
     "two minus signs": Refused(changed("account.margin", amount="--1"), "amount", "got '--1'"),
     "unknown kind of fund deposit": Refused(changed("fund.deposit", kind="gift"), "kind", "donation or injection"),
     "zero fund deposit": Refused(changed("fund.deposit", amount="0"), "amount", "above zero"),
+    "injection with an index price": Refused(changed("fund.deposit", index="1"), "index", "only with kind donation"),
+    "donation at a price of zero": Refused(
+        changed("fund.deposit", kind="donation", index="0.0"), "index", "above zero"
+    ),
     "negative minimum": Refused(changed("fund.minimum", amount="-1"), "amount", "unsigned decimal"),
     # identifiers
     "empty id": Refused(_order(market=""), "market", "length >= 1"),
