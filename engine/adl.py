@@ -1,7 +1,8 @@
 """Auto-deleveraging: a residual that no fund takes over is closed against the best-ranked opposing positions.
 
-It is closed at its bankruptcy price or at the mark, whichever is worse for the counterparty; at the mark the
-residual gains, and the gain is the fund's surplus. A counterparty that would fall to its maintenance margin is
+It is closed at its bankruptcy price or at the mark, whichever is worse for the counterparty; at a better mark the
+residual gains, and the gain is the fund's surplus. Where the fund has reserved a budget for the difference it is closed
+at the mark as long as the loss is within it. A counterparty that would fall to its maintenance margin is
 passed over or gives fewer lots; one that would realise a loss comes after all who would not.
 """
 
@@ -23,12 +24,16 @@ from engine.state import POSITION_SIDES, ShardState
 from schemas.events import AdlCompleted, AdlExecuted
 
 
-def deleverage(state: ShardState, market: Market, residual: Residual) -> None:
-    """Close the residual against counterparties in rank order, as far as they can carry it."""
+def deleverage(state: ShardState, market: Market, residual: Residual, loss_budget: int) -> None:
+    """Close the residual against counterparties in rank order, as far as they can carry it.
+
+    A fund has reserved `loss_budget` units for closing it at a mark that is worse than bankruptcy.
+    """
     spec = market.spec
     start_lots = residual.parcel.lots
     needed = residual.expected_loss(spec.value(market.mark, start_lots))
-    at_mark = residual.exposure * (spec.value(market.mark, start_lots) - residual.parcel.value) > 0
+    gain = residual.exposure * (spec.value(market.mark, start_lots) - residual.parcel.value)
+    at_mark = gain > 0 or 0 < needed <= loss_budget
     close = _close_in_shares if spec.adl_ranking in SHARED else _close_in_order
     profits = close(state, market, residual, at_mark=at_mark)
     left = residual.parcel.lots

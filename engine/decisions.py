@@ -53,7 +53,7 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
     elif isinstance(decision, AdlTriggered):
         residual.fund = None
         residual.budget = residual.loss = 0
-        deleverage(state, market, residual)
+        deleverage(state, market, residual, units(state, decision.loss_budget or "0"))
         if residual.parcel.lots:
             close_at_mark(state, market, residual)
         conclude(state, market, residual)

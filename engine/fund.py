@@ -34,9 +34,10 @@ class Tally:
 
 
 class Reservation:
-    """The part of a fund that one takeover may lose. `loss` mirrors what the engine has used up of the budget.
+    """The part of a fund that one takeover, or one ADL at the mark, may lose.
 
-    `pending` is what of this loss waits for the reconciliation.
+    `loss` mirrors what the engine has used up of the budget; ADL uses nothing up, its loss is asked for. `pending` is
+    what of this loss waits for the reconciliation.
     """
 
     __slots__ = ("budget", "fund", "loss", "pending", "round")

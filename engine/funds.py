@@ -124,13 +124,28 @@ class Funds:
         decision.decision = shard.decisions
         self.outbox.emit(decision)
 
+    def reserve(self, fund: Fund, liquidation_id: str, round_: int, budget: int) -> None:
+        """Set aside what the answer to this round may lose, which the fund has."""
+        self.reservations[liquidation_id] = Reservation(fund, round_, budget)
+        fund.reserved += budget
+
     def release(self, liquidation_id: str) -> None:
         """End a reservation, if there is one. What it sets free repays deficits."""
+        held = self.take_back(liquidation_id)
+        if held is not None:
+            self.repay_from_free(held.fund)
+
+    def take_back(self, liquidation_id: str) -> Reservation | None:
+        """End a reservation, if there is one, for a loss that comes before deficits."""
         held = self.reservations.pop(liquidation_id, None)
         if held is not None:
             held.fund.reserved -= held.budget - held.loss
-            if held.fund.deficits:
-                self._repay_deficits(held.fund, held.fund.available)
+        return held
+
+    def repay_from_free(self, fund: Fund) -> None:
+        """Repay deficits from what a reservation has set free."""
+        if fund.deficits:
+            self._repay_deficits(fund, fund.available)
 
     def credit(
         self,

@@ -6,6 +6,9 @@ It knows of the engines only what they claim, and answers each question with exa
     expected_loss ≤ available  ⇒  takeover, loss_budget = min(available, expected_loss + slippage × MV), reserved
     otherwise                  ⇒  ADL; with takeover = "partial" first a takeover of the lots that can be carried
 
+ADL of a market with adl_price = "mark" gets a loss_budget = expected_loss if that is available, reserved until the
+engine says what the residual lost.
+
 A takeover's losses are bounded by its reservation and reservations by the balance, so no fund goes below zero.
 """
 
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from engine.fixed import RATE, divide_up, share_down
-from engine.fund import Fund, Reservation
+from engine.fund import Fund
 from engine.fund_commands import FundCommand, apply_command
 from engine.funds import Counterpart, Funds
 from engine.minimum import check_minimums
@@ -138,6 +141,7 @@ class Settlement:
             self._credit_surplus(fund, shard, claim)
 
     def _on_residual(self, shard: Counterpart, claim: LiquidationResidual) -> None:
+        self._funds.release(claim.liquidation_id)  # of an ADL that found nobody
         self._decide(shard, claim, may_take_over=True)
 
     def _on_exhausted(self, shard: Counterpart, claim: TakeoverExhausted) -> None:
@@ -155,6 +159,7 @@ class Settlement:
 
     def _on_uncovered(self, shard: Counterpart, claim: LiquidationUncovered) -> None:
         fund = self._funds.of_market(claim.market)
+        held = self._funds.take_back(claim.liquidation_id)
         paid = min(fund.available, self._funds.units(claim.loss))
         if paid:
             self._funds.lose(fund, shard.transit, paid, "loss", claim.market, claim.liquidation_id)
@@ -169,8 +174,11 @@ class Settlement:
                 amount=self.asset.text(paid),
             ),
         )
+        if held is not None:
+            self._funds.repay_from_free(fund)
 
     def _on_closed(self, shard: Counterpart, claim: Outcome) -> None:
+        self._funds.release(claim.liquidation_id)
         fund = self._funds.of_market(claim.market)
         deficit = self._funds.units(claim.deficit)
         if deficit:
@@ -197,8 +205,7 @@ class Settlement:
         if carried is not None:
             slippage = divide_up(carried.mark_value * fund.spec.takeover_slippage, RATE)
             budget = min(fund.available, carried.expected_loss + slippage)
-            self.reservations[claim.liquidation_id] = Reservation(fund, claim.round, budget)
-            fund.reserved += budget
+            self._funds.reserve(fund, claim.liquidation_id, claim.round, budget)
             self._funds.answer(
                 shard,
                 TakeoverApproved(
@@ -214,28 +221,25 @@ class Settlement:
             return
         if claim.round == 1 or isinstance(claim, TakeoverExhausted):  # else it waits and is asked about again
             fund.deleveraged.add(expected_loss)
-        self._funds.answer(
-            shard,
-            AdlTriggered(
-                shard=shard.name,
-                liquidation_id=claim.liquidation_id,
-                round=claim.round,
-                market=claim.market,
-                side=claim.side,
-                qty=claim.qty,
-                bankruptcy_value=claim.bankruptcy_value,
-                fund=fund.spec.name,
-                fund_balance=self.asset.text(fund.purse.balance),
-                expected_loss=claim.expected_loss,
-                reason=(
-                    "takeover_expired"
-                    if not may_take_over
-                    else "trigger_active"
-                    if is_triggered
-                    else "fund_insufficient"
-                ),
+        decision = AdlTriggered(
+            shard=shard.name,
+            liquidation_id=claim.liquidation_id,
+            round=claim.round,
+            market=claim.market,
+            side=claim.side,
+            qty=claim.qty,
+            bankruptcy_value=claim.bankruptcy_value,
+            fund=fund.spec.name,
+            fund_balance=self.asset.text(fund.purse.balance),
+            expected_loss=claim.expected_loss,
+            reason=(
+                "takeover_expired" if not may_take_over else "trigger_active" if is_triggered else "fund_insufficient"
             ),
         )
+        if market.adl_at_mark and 0 < expected_loss <= fund.available:
+            self._funds.reserve(fund, claim.liquidation_id, claim.round, expected_loss)
+            decision.loss_budget = claim.expected_loss
+        self._funds.answer(shard, decision)
 
     def _carry(self, fund: Fund, market: MarketSpec, claim: Question, expected_loss: int) -> _Carried | None:
         """What of a residual the fund can take over: all of it; of a `partial` fund, the lots whose loss is available.

@@ -127,6 +127,7 @@ class MarketSpec:
     """
 
     __slots__ = (
+        "adl_at_mark",
         "adl_cap",
         "adl_lights",
         "adl_ranking",
@@ -187,6 +188,7 @@ class MarketSpec:
             raise ConfigError(f"{where}.adl_cap: expected above 0 and at most 1, got {config.adl_cap}")
         if self.adl_cap < RATE and self.adl_ranking not in CAPPED:
             raise ConfigError(f"{where}.adl_cap: expected only with adl_ranking = {' or '.join(sorted(CAPPED))}")
+        self.adl_at_mark = config.adl_price == "mark"
         self.adl_lights = None if config.adl_lights is None else duration(config.adl_lights)
         self.deficit_hold = _amount(f"{where}.deficit_hold", config.deficit_hold, self.asset)
         self.max_order_lots = AMOUNT_LIMIT

@@ -160,7 +160,7 @@ class TakeoverApproved(Decision, tag="takeover.approved", kw_only=True):
 
 
 class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
-    """The fund cannot take `qty`: the best-ranked opposing positions are closed against it."""
+    """The fund does not take `qty`: the best-ranked opposing positions are closed against it."""
 
     liquidation_id: DerivedId
     round: Sequence
@@ -172,6 +172,9 @@ class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
     fund_balance: Decimal
     expected_loss: Decimal
     reason: Literal["fund_insufficient", "takeover_expired", "trigger_active"]
+    loss_budget: (
+        Annotated[Decimal, Meta(description="reserved for the loss of closing at the mark instead")] | UnsetType
+    ) = UNSET
 
 
 class LossCovered(Decision, tag="loss.covered", kw_only=True):

@@ -190,6 +190,7 @@ class MarketConfig(_Table, frozen=True):
     partial: Literal["none", "tier"] = "none"
     adl_ranking: AdlRanking = "pnl_leverage"
     adl_cap: Decimal = "1"
+    adl_price: Literal["worse", "mark"] = "worse"
     adl_lights: Duration | None = None
     deficit_hold: Decimal = "0"
     max_order_qty: Decimal | None = None

@@ -135,6 +135,7 @@ class Dashboard:
             wire.AdlExecuted: self._adl_executed,
             claims.LiquidationUncovered: self._uncovered,
             claims.LiquidationClosed: self._closed,
+            claims.LiquidationPartlyClosed: self._partly_closed,
             wire.FundCredited: self._fund_moved,
             wire.FundDebited: self._fund_moved,
             wire.FundUpdated: self._fund_updated,
@@ -239,6 +240,7 @@ class Dashboard:
             self._finished.append(case)
 
     def _residual(self, event: claims.LiquidationResidual) -> None:
+        self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.residual_qty = Decimal(event.qty)
             case.expected_loss = Decimal(event.expected_loss)
@@ -276,6 +278,8 @@ class Dashboard:
 
     def _adl_triggered(self, event: claims.AdlTriggered) -> None:
         self._release(event.liquidation_id)
+        if event.loss_budget:
+            self._reserve(event.liquidation_id, event.fund, Decimal(event.loss_budget))
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.owes_answer = False
             case.is_held = True
@@ -292,10 +296,16 @@ class Dashboard:
             case.reached_last_resort |= event.rank == 0
 
     def _uncovered(self, event: claims.LiquidationUncovered) -> None:
+        has_budget = event.liquidation_id in self._budgets  # of ADL at the mark, which needs no last resort to lose
+        self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
-            case.reached_last_resort = True
+            case.reached_last_resort |= not has_budget
+
+    def _partly_closed(self, event: claims.LiquidationPartlyClosed) -> None:
+        self._release(event.liquidation_id)
 
     def _closed(self, event: claims.LiquidationClosed) -> None:
+        self._release(event.liquidation_id)
         if (case := self._open.get(event.liquidation_id)) is not None:
             case.socialised = Decimal(event.socialised)
             case.deficit = Decimal(event.deficit)
@@ -309,7 +319,7 @@ class Dashboard:
         self.funds[event.fund].minimum.add(self._now, Decimal(event.minimum))
 
     def _reserve(self, liquidation_id: str, fund: str, budget: Decimal) -> None:
-        """Follow what the fund may still lose on a takeover: a loss uses the budget up."""
+        """Follow what the fund may still lose, on a takeover, whose losses use the budget up, or ADL at the mark."""
         _, before = self._budgets.get(liquidation_id, (fund, ZERO))
         self._budgets[liquidation_id] = (fund, budget)
         self._draw_reserved(fund, minus(budget, before))

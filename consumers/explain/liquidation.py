@@ -46,6 +46,7 @@ class LiquidationStory:
         self._closing = ("", 0)
         self._cancelled: list[wire.OrderCancelled] = []
         self._reached: set[str] = set()
+        self._has_budget = False
         self._is_settled = False
         self._left = Decimal(0)
         self._known: dict[str, tuple[str, str, int]] = {}
@@ -136,10 +137,14 @@ class LiquidationStory:
                 self._left -= Decimal(event.qty)
             case wire.AdlExecuted():
                 self._reached.add("adl" if event.rank else "last_resort")
-            case wire.LossSocialised() | wire.LossDeficit() | claims.LiquidationUncovered():
+            case claims.AdlTriggered():
+                self._has_budget = bool(event.loss_budget)
+            case wire.LossSocialised() | wire.LossDeficit():
                 self._reached.add("last_resort")
-                if isinstance(event, claims.LiquidationUncovered):
-                    self._reached.add("asked")
+            case claims.LiquidationUncovered():
+                self._reached.add("asked")
+                if not self._has_budget:  # else ADL at the mark may lose without a last resort
+                    self._reached.add("last_resort")
             case claims.LiquidationClosed() | claims.LiquidationPartlyClosed():
                 self._left -= Decimal(event.adl_qty)
                 self._reached.discard("asked")

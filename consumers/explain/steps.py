@@ -175,7 +175,7 @@ class Teller:
             self._uncovered = Decimal(event.loss)
             return step(
                 event,
-                f"Closing at the mark what ADL could not place left a loss of {amount(event.loss)}.",
+                f"What was closed at the mark left a loss of {amount(event.loss)}.",
                 "The fund pays what it has free; the rest is shared by those who realised profits in the market since "
                 "the last reconciliation.",
             )
@@ -206,7 +206,8 @@ def _place(event: wire.AdlExecuted) -> tuple[str, str | None]:
     sign = "×" if Decimal(event.profit_ratio) > 0 else "÷"
     return (
         "Opposing positions are closed by rank, the highest score first: profit ratio × leverage of winners, ÷ "
-        "leverage of losers. The price is the bankruptcy price or the mark, whichever is worse for them.",
+        "leverage of losers. The price is the bankruptcy price or the mark, whichever is worse for them, or the mark "
+        "where the fund has reserved the difference.",
         f"rank {event.rank}: score {ratio(event.score)} = profit ratio {ratio(event.profit_ratio)} {sign} leverage "
         f"{ratio(event.leverage)}",
     )
@@ -218,7 +219,7 @@ def tell_deleveraged(event: wire.AdlExecuted, trigger: claims.AdlTriggered | Non
     if trigger is not None:
         why = (
             f" It was for liquidation {event.liquidation_id}: {amount(trigger.qty)} that the fund {trigger.fund} "
-            f"(balance {amount(trigger.fund_balance)}) could not take over at an expected loss of "
+            f"(balance {amount(trigger.fund_balance)}) did not take over at an expected loss of "
             f"{amount(trigger.expected_loss)}."
         )
     return step(event, "Auto-deleveraged: " + _deleveraged(event) + why, *_place(event))
@@ -232,7 +233,8 @@ def tell_completed(event: wire.AdlCompleted) -> Step:
         event,
         f"ADL closed {amount(event.qty)} against {event.counterparties} "
         f"{'counterparty' if event.counterparties == 1 else 'counterparties'}{left}.",
-        "Needed is the loss at the mark that was placed, which counterparties gave up; taken is the open profit that "
+        "Needed is the loss at the mark that was placed, which counterparties gave up or, of ADL at the mark, the fund "
+        "is asked for; taken is the open profit that "
         "was closed to place it. What of it was not needed they have realised.",
         f"overshoot {amount(over)} = taken {amount(event.taken)} − needed {amount(event.needed)}"
         if over >= 0
@@ -280,12 +282,16 @@ def _plain(event: Event) -> Step:
                 f"expected loss {amount(event.expected_loss)} > what is free of the balance of "
                 f"{amount(event.fund_balance)}"
                 if event.reason == "fund_insufficient"
+                else "the fund's ADL trigger is active"
+                if event.reason == "trigger_active"
                 else "the fund has held it for as long as it may"
             )
+            if event.loss_budget:
+                why += f"; {amount(event.loss_budget)} are reserved to close it at the mark"
             return step(
                 event,
-                f"The fund {event.fund} cannot take {amount(event.qty)} over: auto-deleveraging (ADL).",
-                "What a fund cannot carry is closed against the best-ranked opposing positions.",
+                f"The fund {event.fund} does not take {amount(event.qty)} over: auto-deleveraging (ADL).",
+                "What a fund does not take is closed against the best-ranked opposing positions.",
                 why,
             )
         case wire.AdlCompleted():

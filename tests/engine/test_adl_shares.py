@@ -87,13 +87,13 @@ def test_levelling_is_a_lot_at_a_time_from_the_most_leveraged(
     assert shares == policies.flatten(total, [(Fraction(value, own), size) for value, own, size, _ in drawn], limits)
 
 
-def three_shorts(ranking: str, settings: str = "", fund: str = "0") -> Stage:
+def three_shorts(ranking: str, settings: str = "", fund: str = "0", rules: str = "") -> Stage:
     """a, b and c are short 2, 2 and 1 from 12,000, 11,000 and 10,500 at 10, 5 and 2 times; the mark is 10,500.
 
     alice is long 2 from there, bankrupt at 10,000. At 9,500 uPnL is 5,000, 3,000 and 1,000; equity 7,400, 7,400 and
     6,250.
     """
-    stage = Stage(opening=fund, market=f'adl_ranking = "{ranking}"\n{settings}')
+    stage = Stage(opening=fund, fund=rules, market=f'adl_ranking = "{ranking}"\n{settings}')
     for account in ("a", "b", "c", "house"):
         stage.deposit(account, "100000")
     stage.deposit("alice", "1000")

@@ -21,6 +21,7 @@ from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
 from schemas.claims import (
+    AdlTriggered,
     AnyDecision,
     Claim,
     Decision,
@@ -70,6 +71,12 @@ VENUES = {
         opening="100000",
         fund='takeover_slippage = "0.005"\ntakeover_max_age = "60s"',
         market='surplus = "account"\nmaker_fee = "-0.0001"\ntaker_fee = "0.0005"\nfund_fee_share = "0.5"',
+    ),
+    "ADL at the mark": venue_toml(
+        opening="2000",
+        fund='takeover_max_age = "10s"\nadl_trigger = { kind = "drawdown", window = "1m", start = "0.01", stop = "0" }',
+        market='adl_price = "mark"',
+        tiers=FLAT,
     ),
     "one liquidation at a time, coarse units": venue_toml(
         opening="60",
@@ -240,6 +247,9 @@ class DelayedVenue:
                 for residual in market.residuals.values():
                     left.add(residual.liquidation_id)
                     assert residual.parcel.lots > 0
+                    found_nobody = self.settlement.reservations.get(residual.liquidation_id)
+                    if residual.fund is None and found_nobody is not None:
+                        held[residual.liquidation_id] = (market.spec.fund.name, residual.round, found_nobody.budget, 0)
                     if residual.fund is not None:
                         held[residual.liquidation_id] = (residual.fund, residual.round, residual.budget, residual.loss)
         reserved = {
@@ -332,3 +342,4 @@ def test_the_histories_reach_what_they_are_meant_to_test() -> None:
     for type_, least in ((LiquidationResidual, 100), (TakeoverClosed, 30), (TakeoverExhausted, 50)):
         assert sum(isinstance(event, type_) for event in events) >= least, type_
     assert any(isinstance(event, LiquidationUncovered) for event in events)
+    assert sum(isinstance(event, AdlTriggered) and bool(event.loss_budget) for event in events) >= 10

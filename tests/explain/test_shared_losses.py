@@ -11,6 +11,7 @@ from consumers.explain.terms import Terms
 from consumers.explain.text import liquidation_text
 from tests.engine.stage import Stage
 from tests.engine.test_adl import inventory_against_a_thin_short
+from tests.engine.test_adl_price import triggered
 from tests.engine.test_last_resort import with_a_deficit
 from tests.explain.conftest import recorded, tell
 
@@ -76,3 +77,13 @@ def test_a_deficit_that_a_surplus_repays_is_told_and_is_no_part_of_the_sum() -> 
     assert story.steps[-1].what == "The fund btc repaid 70 of the deficit of BTC-USDT."
     assert story.bill.fund == "70.000000"
     assert Decimal(story.bill.total) == 0
+
+
+def test_adl_at_the_mark_is_told_with_what_the_fund_reserved_and_paid() -> None:
+    stage = triggered()
+    stage.mark("9950")
+    story = story_of(stage, "usdt:1")
+    assert story.outcome == "adl"
+    assert (story.bill.fund, story.bill.total) == ("-50.000000", "0.000000")
+    formulas = [formula for step in story.steps for formula in step.formulas]
+    assert "the fund's ADL trigger is active; 50 are reserved to close it at the mark" in formulas

@@ -126,12 +126,12 @@ def opposing(shard: Shard, market: Market, residual: Residual) -> list[Position]
 # --- ADL -----------------------------------------------------------------------------------------------------
 
 
-def deleverage(shard: Shard, market: Market, residual: Residual) -> None:
+def deleverage(shard: Shard, market: Market, residual: Residual, budget: int) -> None:
     """Close the residual against the others by rank: first those who realise no loss by it, then those who do."""
     rules, amount = market.rules, shard.rules.asset.text
     before, needed = residual.parcel.lots, expected_loss(market, residual)
     side = residual.side * rules.direction
-    at_mark = side * (market.value_at_mark(before) - residual.parcel.value) > 0
+    at_mark = side * (market.value_at_mark(before) - residual.parcel.value) > 0 or 0 < needed <= budget
     profits: list[int] = []
     close = _close_in_order if rules.adl_ranking in ORDERED else _close_in_shares
     close(shard, market, residual, profits, at_mark=at_mark)

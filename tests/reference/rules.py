@@ -110,6 +110,7 @@ class MarketRules(_Fixed):
         self.adl_ranking: str = config.adl_ranking
         self.adl_lights = None if config.adl_lights is None else duration(config.adl_lights)
         self.adl_cap = Fraction(config.adl_cap)
+        self.adl_at_mark = config.adl_price == "mark"
         self.deficit_hold = int(asset.units(config.deficit_hold))
         self.default_leverage = Fraction(config.default_leverage)
         self.max_order_lots = LIMIT if config.max_order_qty is None else int(Fraction(config.max_order_qty) / self.lot)

@@ -137,6 +137,7 @@ class SettlementModel:
                 if claim.to == "fund":
                     self._credit_surplus(fund, shard, claim)
             case LiquidationResidual():
+                self._release(claim.liquidation_id)
                 self._answer_question(shard, claim)
             case TakeoverExhausted():
                 self._release(claim.liquidation_id)
@@ -148,6 +149,7 @@ class SettlementModel:
             case LiquidationUncovered():
                 self._cover(shard, claim)
             case LiquidationClosed() | LiquidationPartlyClosed():
+                self._release(claim.liquidation_id)
                 fund, deficit = self._fund_of(claim.market), self._units(claim.deficit)
                 if deficit:
                     fund.deficits[claim.market] = fund.deficits.get(claim.market, 0) + deficit
@@ -188,24 +190,23 @@ class SettlementModel:
             return
         if claim.round == 1 or isinstance(claim, TakeoverExhausted):
             fund.deleveraged.append(loss)
-        self._answer(
-            shard,
-            AdlTriggered(
-                shard=shard,
-                liquidation_id=claim.liquidation_id,
-                round=claim.round,
-                market=claim.market,
-                side=claim.side,
-                qty=claim.qty,
-                bankruptcy_value=claim.bankruptcy_value,
-                fund=fund.rules.name,
-                fund_balance=self.asset.text(self._balance(fund)),
-                expected_loss=claim.expected_loss,
-                reason=(
-                    "takeover_expired" if is_too_old else "trigger_active" if is_triggered else "fund_insufficient"
-                ),
-            ),
+        decision = AdlTriggered(
+            shard=shard,
+            liquidation_id=claim.liquidation_id,
+            round=claim.round,
+            market=claim.market,
+            side=claim.side,
+            qty=claim.qty,
+            bankruptcy_value=claim.bankruptcy_value,
+            fund=fund.rules.name,
+            fund_balance=self.asset.text(self._balance(fund)),
+            expected_loss=claim.expected_loss,
+            reason="takeover_expired" if is_too_old else "trigger_active" if is_triggered else "fund_insufficient",
         )
+        if market.adl_at_mark and loss and loss <= available:
+            self.reservations[claim.liquidation_id] = Reservation(fund.rules.name, claim.round, loss)
+            decision.loss_budget = self.asset.text(loss)
+        self._answer(shard, decision)
 
     def _carried(self, fund: Fund, market: MarketRules, claim: Question) -> int:
         """As many lots as what is available in proportion to the loss of all; none where all or nothing is taken."""
@@ -301,6 +302,7 @@ class SettlementModel:
 
     def _cover(self, shard: str, claim: LiquidationUncovered) -> None:
         fund = self._fund_of(claim.market)
+        had_budget = self.reservations.pop(claim.liquidation_id, None) is not None
         paid = min(self._available(fund), self._units(claim.loss))
         if paid:
             fund.losses.append(paid)
@@ -316,6 +318,8 @@ class SettlementModel:
                 amount=self.asset.text(paid),
             ),
         )
+        if had_budget:
+            self._repay_deficits(fund, self._available(fund))
 
     def _answer(self, shard: str, decision: Decision) -> None:
         self.decisions[shard] = decision.decision = self.decisions.get(shard, 0) + 1

@@ -165,7 +165,8 @@ def decide(shard: Shard, decision: AnyDecision) -> None:
         unwind(shard, market, residual)
     elif isinstance(decision, AdlTriggered):
         residual.fund, residual.budget, residual.loss = None, 0, 0
-        deleverage(shard, market, residual)
+        budget = int(asset.units(decision.loss_budget or "0"))
+        deleverage(shard, market, residual, budget)
         if residual.parcel.lots:
             close_at_mark(shard, market, residual)
         conclude(shard, market, residual)

@@ -77,6 +77,9 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
                 **grids,
                 **_market(rng, scale[asset], assets[asset]["decimals"], sketch, features),
             }
+    prices = random.Random(f"ADL price {seed}")  # drawn apart, so that what else a seed's world has stays the same
+    for market in markets.values():
+        market["adl_price"] = prices.choice(["worse", "mark"])
     settings = {
         "assets": assets | ({"USDT": {**assets["USDT"], "usd": "0.9997"}} if seed % 3 == 0 else {}),
         "limits": _limits(rng),

@@ -18,7 +18,9 @@ from consumers.dashboard.timeline import BARS_MAX, BUCKETS_MAX, Bars, Line
 from consumers.dashboard.watch import MarketWatch
 from consumers.moments import SECOND
 from consumers.numbers import amount, brief, rounded
+from schemas.commands import ClockTick
 from schemas.config import load_config
+from tests.engine.test_adl_price import triggered
 from tests.replay.conftest import Run, encoded, three_endings
 
 
@@ -117,6 +119,20 @@ def test_the_fund_is_drawn_with_what_it_reserved(pages: Callable[..., Page]) -> 
     assert traces["reserved for takeovers"]["y"] == ["0", "100.000000", "50.000000", "0.000000", "0.000000"]
     assert set(traces["fund minimum"]["y"]) == {"900"}
     assert len(set(traces["fund minimum"]["x"])) == 2
+
+
+def test_what_is_reserved_for_adl_at_the_mark_is_drawn_and_free_again() -> None:
+    stage = triggered()
+    drawn = watch.Dashboard(stage.config)
+    tick = ClockTick(ts=stage.now)
+    drawn.genesis([])
+    drawn.applied(tick, stage.events)
+    drawn.applied(tick, stage.mark("9950"))
+    (reserved,) = (fund.reserved for fund in drawn.funds.values())
+    assert {value for _, value in reserved.points()} == {0, 50}
+    assert reserved.last == 0
+    (case,) = drawn.markets["BTC-USDT"].cases.in_order()
+    assert case.outcome == "adl"
 
 
 def test_open_interest_follows_the_positions(pages: Callable[..., Page]) -> None:
