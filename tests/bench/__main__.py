@@ -56,6 +56,12 @@ def idle_marks() -> list[Benchmark]:
             assert ticks.run(shard, marks) == 0, "an idle mark publishes nothing"
             name = f"idle mark, {positions:,} {mode} positions"
             prepared.append(Benchmark(name, "µs", len(marks), partial(ticks.run, shard, marks)))
+    return prepared
+
+
+def deleveraging() -> list[Benchmark]:
+    """ADL under one mark, prepared."""
+    prepared = []
     for positions in (1_000, 100_000):
         shard = adl.shorts(positions)
         whom = f"{positions:,} opposing positions"
@@ -70,7 +76,7 @@ def measure() -> list[tuple[str, str, float]]:
     The rounds of the benchmarks of a group take turns, so that each meets the quiet and the busy moments of a shared
     machine.
     """
-    return [result for group in (throughput, idle_marks) for result in _measure(group())]
+    return [result for group in (throughput, idle_marks, deleveraging) for result in _measure(group())]
 
 
 def _measure(prepared: list[Benchmark]) -> list[tuple[str, str, float]]:
@@ -139,7 +145,7 @@ def _write(rows: list[tuple[str, str, float]], run: core.CoreRun) -> None:
 
 Written by `make bench` (`python -m tests.bench --write`) on {date}.
 Machine: {machine()}, shared with other work, so compare rows of one run with each other rather than with other runs.
-Every figure is the best of {ROUNDS} runs, which take turns (throughput first, then marks); plain CPython, one thread.
+Every figure is the best of {ROUNDS} runs that take turns (throughput, then marks, then ADL); plain CPython, one thread.
 
 | what | result | unit |
 |---|---:|---|

@@ -43,7 +43,7 @@ def cascade(shard: Shard, count: int = CASCADE) -> int:
     published = 0
     for number in range(count):
         residual = Residual(number, f"usdt:{number}", 1, 1, Parcel(lots, value))
-        deleverage(state, market, residual)
+        deleverage(state, market, residual, 0)
         assert not residual.parcel.lots, "the shorts carry it"
         published += len(state.finish_command())
     return published
