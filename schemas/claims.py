@@ -100,7 +100,7 @@ class TakeoverClosed(Claim, tag="takeover.closed", kw_only=True):
 
 
 class LiquidationUncovered(Claim, tag="liquidation.uncovered", kw_only=True):
-    """The last resort closed what ADL could not place, at the mark: can the fund pay this loss?"""
+    """What was closed at the mark, by ADL with a loss budget or in the last resort, lost this: can the fund pay it?"""
 
     liquidation_id: DerivedId
     round: Sequence
@@ -178,7 +178,7 @@ class AdlTriggered(Decision, tag="adl.triggered", kw_only=True):
 
 
 class LossCovered(Decision, tag="loss.covered", kw_only=True):
-    """What the fund pays of a loss that neither book nor ADL could place; the rest is socialised."""
+    """What the fund pays of a loss that closing at the mark left; the rest is socialised."""
 
     liquidation_id: DerivedId
     round: Sequence
