@@ -1,21 +1,34 @@
 """The `backstop` command. Every failure that a user can cause is one line on stderr and exit code 2."""
 
 import signal
-from importlib import metadata
-from typing import Any
+from importlib import import_module, metadata
+from typing import Any, Final
 
 import click
 
 from consumers import diagnostics
 from consumers.errors import UsageFailure
-from consumers.explain.command import explain
-from consumers.generate.command import generate
-from consumers.ledger.command import ledger
-from consumers.replay.command import replay
+
+COMMANDS: Final = ("explain", "generate", "ledger", "replay")
+"""Each is the command of that name in consumers.<name>.command."""
 
 
 class OneLineGroup(click.Group):
-    """A command group whose usage errors are one line: click adds two of its own that hide the reason in logs."""
+    """A command group whose usage errors are one line: click adds two of its own that hide the reason in logs.
+
+    A command is imported when it is asked for, as none needs the libraries of the others.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"consumers.{cmd_name}.command"), cmd_name)
+        return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -55,12 +68,6 @@ def main(context: click.Context, *, verbose: bool) -> None:
     diagnostics.configure(verbose=verbose)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-main.add_command(replay)
-main.add_command(generate)
-main.add_command(explain)
-main.add_command(ledger)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,9 @@ from collections.abc import Callable, Sequence
 from functools import cmp_to_key
 from typing import Final
 
-from engine.fixed import SCORE, divide_up, largest_remainders
+from engine.fixed import SCORE, divide_up, largest_remainders, shares_in_order
 
 Rounding = Callable[[int, Sequence[int]], list[int]]
-
-
-def in_order(total: int, weights: Sequence[int]) -> list[int]:
-    """Split `total` in proportion to `weights`: each share is rounded down, the odd lots go one each to the first."""
-    whole = sum(weights)
-    shares = [total * weight // whole for weight in weights]
-    for i in range(total - sum(shares)):
-        shares[i] += 1
-    return shares
 
 
 def water_fill(total: int, weights: Sequence[int], limits: Sequence[int], rounding: Rounding) -> list[int]:
@@ -95,7 +86,7 @@ def flatten(total: int, leverages: Sequence[tuple[int, int, int]], limits: Seque
 
 
 ROUNDINGS: Final[dict[str, Rounding]] = {
-    "pro_rata": in_order,
+    "pro_rata": shares_in_order,
     "integer_pro_rata": largest_remainders,
     "capped_pro_rata": largest_remainders,
     "risk_weighted": largest_remainders,

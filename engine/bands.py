@@ -17,22 +17,19 @@ what slack remains; each time a mark goes on to the account's liquidation price 
 
 from engine.account import Pool
 from engine.fixed import share_down
-from engine.margin import maintenance_margin, mark_value, trigger_price, unrealised_pnl
+from engine.margin import reckon, trigger_price
 
 
 def place_pool(pool: Pool) -> bool:
     """Place an account's cross positions in the trigger indexes of their markets; False, and nowhere, if it is due."""
     positions = list(pool.positions.values())
-    values = [mark_value(position) for position in positions]
-    at_stake = [
-        unrealised_pnl(position) - maintenance_margin(position.market.spec, value)
-        for position, value in zip(positions, values, strict=True)
-    ]
+    reckonings = [reckon(position) for position in positions]
+    at_stake = [reckoning.profit - reckoning.maintenance for reckoning in reckonings]
     slack = pool.account.wallet.balance + sum(at_stake)
     if slack <= 0:
         remove_pool(pool)
         return False
-    shares = _split(slack, values)
+    shares = _split(slack, [reckoning.value for reckoning in reckonings])
     for position, share, stake in zip(positions, shares, at_stake, strict=True):
         position.market.triggers.place(position, trigger_price(position, share - stake))
     return True

@@ -79,6 +79,23 @@ def derived_price_text(numerator: int, denominator: int) -> str:
     return decimal_text((2 * numerator * 10**DERIVED_PLACES + denominator) // (2 * denominator), DERIVED_PLACES)
 
 
+def shares_in_order(total: int, weights: Sequence[int]) -> list[int]:
+    """Split `total` in proportion to `weights`, exactly: shares rounded down, the odd units one each to the first.
+
+    What has no weight gets nothing, and where nothing has any, nothing is split.
+    """
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    shares = [share_down(total, weight, whole) for weight in weights]
+    odd = total - sum(shares)
+    for i, weight in enumerate(weights):
+        if odd and weight:
+            shares[i] += 1
+            odd -= 1
+    return shares
+
+
 def largest_remainders(total: int, weights: Sequence[int]) -> list[int]:
     """Split `total` in proportion to `weights`, exactly.
 

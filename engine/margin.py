@@ -5,6 +5,8 @@ entry value, M the margin that carries the position, r and c maintenance rate an
 units, rates in 10^-9. What the positions of a cross account need together is in `engine.pool`.
 """
 
+from typing import NamedTuple
+
 from engine.contract import NO_TRIGGER
 from engine.fixed import RATE, divide_down, divide_up
 from engine.position import Position
@@ -37,6 +39,21 @@ def mark_value(position: Position) -> int:
 def unrealised_pnl(position: Position) -> int:
     """uPnL = e × (MV − EV) at the current mark."""
     return position.exposure * (mark_value(position) - position.parcel.value)
+
+
+class Reckoning(NamedTuple):
+    """A position at the current mark, in units: MV, uPnL and MM."""
+
+    value: int
+    profit: int
+    maintenance: int
+
+
+def reckon(position: Position) -> Reckoning:
+    """MV, uPnL and MM of a position at the current mark."""
+    value = mark_value(position)
+    profit = position.exposure * (value - position.parcel.value)
+    return Reckoning(value, profit, maintenance_margin(position.market.spec, value))
 
 
 def trigger_price(position: Position, margin: int) -> int:

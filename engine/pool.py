@@ -18,8 +18,8 @@ market name.
 from typing import NamedTuple, Protocol
 
 from engine.account import Account, Pool
-from engine.fixed import RATE, SCORE, divide_down, divide_up, share_down
-from engine.margin import liquidation_price_text, maintenance_margin, mark_value, unrealised_pnl
+from engine.fixed import RATE, SCORE, divide_down, divide_up, shares_in_order
+from engine.margin import liquidation_price_text, maintenance_margin, mark_value, reckon, unrealised_pnl
 from engine.market import Market
 from engine.position import Parcel, Position
 from engine.purse import Purse
@@ -54,13 +54,11 @@ def sum_pool(pool: Pool, without: str | None = None) -> Sums:
     for name, position in pool.positions.items():
         if name == without:
             continue
-        spec = position.market.spec
-        value = spec.value(position.market.mark, position.parcel.lots)
-        profit = position.exposure * (value - position.parcel.value)
-        unrealised += profit
-        counted += pool.counted(profit)
+        reckoning = reckon(position)
+        unrealised += reckoning.profit
+        counted += pool.counted(reckoning.profit)
         initial += position.initial_margin
-        maintenance += maintenance_margin(spec, value)
+        maintenance += reckoning.maintenance
         positions += 1
     return Sums(unrealised, counted, initial, maintenance, positions)
 
@@ -168,38 +166,19 @@ def bankruptcy_value(position: Position) -> int:
 def allot(pool: Pool) -> dict[Position, int]:
     """Split the equity of an account over its open cross positions; the shares sum to it exactly."""
     positions = [pool.positions[name] for name in sorted(pool.positions)]
-    values = [mark_value(position) for position in positions]
-    profits = [
-        position.exposure * (value - position.parcel.value) for position, value in zip(positions, values, strict=True)
-    ]
-    margins = [
-        maintenance_margin(position.market.spec, value) for position, value in zip(positions, values, strict=True)
-    ]
-    by_margin = margins if any(margins) else [value + 1 for value in values]
-    own = pool.account.wallet.balance + sum(profits)
+    reckonings = [reckon(position) for position in positions]
+    margins = [reckoning.maintenance for reckoning in reckonings]
+    by_margin = margins if any(margins) else [reckoning.value + 1 for reckoning in reckonings]
+    own = pool.account.wallet.balance + sum(reckoning.profit for reckoning in reckonings)
     if own >= 0:
-        return dict(zip(positions, _by_weight(own, by_margin), strict=True))
-    lost = [max(0, -profit) for profit in profits]
+        return dict(zip(positions, shares_in_order(own, by_margin), strict=True))
+    lost = [max(0, -reckoning.profit) for reckoning in reckonings]
     if -own <= sum(lost):
-        shares = _by_weight(-own, lost)
+        shares = shares_in_order(-own, lost)
     else:
-        excess = _by_weight(-own - sum(lost), by_margin)
+        excess = shares_in_order(-own - sum(lost), by_margin)
         shares = [loss + more for loss, more in zip(lost, excess, strict=True)]
     return {position: -share for position, share in zip(positions, shares, strict=True)}
-
-
-def _by_weight(total: int, weights: list[int]) -> list[int]:
-    """Shares rounded down; the odd units go one each to the first that have a weight."""
-    whole = sum(weights)
-    if not whole:
-        return [0] * len(weights)
-    shares = [share_down(total, weight, whole) for weight in weights]
-    odd = total - sum(shares)
-    for i, weight in enumerate(weights):
-        if odd and weight:
-            shares[i] += 1
-            odd -= 1
-    return shares
 
 
 # --- checks -------------------------------------------------------------------------------------------------

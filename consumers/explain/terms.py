@@ -13,7 +13,8 @@ from consumers.errors import UsageFailure
 from consumers.explain.step import amount
 from consumers.printable import printable
 from engine.fixed import RATE_PLACES, divide_down, divide_up
-from engine.spec import MarketSpec, TierSpec, compile_venue
+from engine.margin import tier_of
+from engine.spec import MarketSpec, compile_venue
 from schemas.claims import LiquidationResidual, LiquidationSettled, TakeoverApproved, TakeoverExhausted
 from schemas.config import ConfigError, VenueConfig, load_config
 from schemas.events import LiquidationStarted, TradeExecuted
@@ -56,7 +57,8 @@ class Terms:
         if value is None or event.mode == "cross":
             return None
         spec = self._markets[event.market]
-        number, tier = _tier(spec, value)
+        tier = tier_of(spec, value)
+        number = spec.tiers.index(tier) + 1
         if spec.asset.text(divide_down(value * tier.maintenance - tier.deduction, _RATE)) != event.maintenance_margin:
             return None
         deduction = Decimal(tier.deduction).scaleb(-RATE_PLACES - spec.asset.decimals)
@@ -147,13 +149,6 @@ class Terms:
     @staticmethod
     def _text(spec: MarketSpec, units: int) -> str:
         return amount(spec.asset.text(units))
-
-
-def _tier(spec: MarketSpec, value: int) -> tuple[int, TierSpec]:
-    for number, tier in enumerate(spec.tiers, 1):
-        if value <= tier.up_to:
-            return number, tier
-    return len(spec.tiers), spec.tiers[-1]
 
 
 def _exposure(spec: MarketSpec, side: str) -> int:

@@ -9,11 +9,11 @@ from consumers.ledger.balances import first_gaps, read_balances
 from consumers.ledger.booking import Booking
 from consumers.ledger.database import EXPECTED, Database
 from consumers.ledger.postings import Postings
-from consumers.ledger.progress import LedgerProgress
 from consumers.ledger.report_check import compare, expected_balances
 from consumers.ledger.summary import print_summary
 from consumers.ledger.tables import create_tables
 from consumers.printable import printable
+from consumers.progress import InputProgress
 
 
 @click.command(short_help="Book the postings of event files into SQLite or PostgreSQL.")
@@ -38,7 +38,7 @@ def ledger(*, events: tuple[Path, ...], into: str, report: Path | None) -> None:
     postings = Postings(log)
     booking = Booking()
     try:
-        with LedgerProgress(log.bytes_total) as progress:
+        with InputProgress(log.bytes_total, "booking", "lines") as progress:
             for number, batch in enumerate(postings.batches()):
                 with database.writing() as connection:
                     if number == 0:

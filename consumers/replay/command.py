@@ -11,9 +11,9 @@ from consumers.command_log import CommandLog
 from consumers.dashboard import Dashboard
 from consumers.errors import UsageFailure
 from consumers.printable import display_name, printable
+from consumers.progress import InputProgress
 from consumers.replay.outcome import Stop
 from consumers.replay.outputs import Outputs
-from consumers.replay.progress import ReplayProgress
 from consumers.replay.report import build_report, encode_report
 from consumers.replay.run import Replay
 from consumers.replay.summary import print_summary
@@ -51,7 +51,7 @@ def replay(
     outputs = Outputs(out, (*logs, config))
     tally = Tally()
     dashboard = Dashboard(settings) if html else None
-    with ReplayProgress(commands.bytes_total) as progress:
+    with InputProgress(commands.bytes_total, "replaying", "commands", with_rate=True) as progress:
         run = Replay(
             commands, venue, outputs, tally, progress, strict=strict, check_every=check_every, observer=dashboard
         )

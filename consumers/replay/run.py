@@ -12,9 +12,9 @@ import structlog
 
 from consumers.command_log import CommandLog, Line, LogUnreadable
 from consumers.dead_letters import DeadLetter
+from consumers.progress import InputProgress
 from consumers.replay.outcome import FAILED, REFUSED, Stop
 from consumers.replay.outputs import Outputs
-from consumers.replay.progress import ReplayProgress
 from consumers.replay.tally import Tally
 from engine.venue import Venue
 from schemas.commands import Command
@@ -46,7 +46,7 @@ class Replay:
         venue: Venue,
         outputs: Outputs,
         tally: Tally,
-        progress: ReplayProgress,
+        progress: InputProgress,
         *,
         strict: bool,
         check_every: int | None,

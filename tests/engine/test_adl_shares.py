@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.adl_shares import ROUNDINGS, flatten, in_order, water_fill
-from engine.fixed import largest_remainders
+from engine.adl_shares import ROUNDINGS, flatten, water_fill
+from engine.fixed import largest_remainders, shares_in_order
 from schemas.config import ConfigError
 from schemas.events import AdlCompleted, AdlExecuted, FundingPaid
 from tests.engine.stage import Stage, of_type, venue_toml
@@ -18,7 +18,7 @@ W = [8_000, 4_000, 500]
 
 
 def test_worked_example_pro_rata() -> None:
-    assert water_fill(7_500, W, W, in_order) == [4_800, 2_400, 300]
+    assert water_fill(7_500, W, W, shares_in_order) == [4_800, 2_400, 300]
     assert water_fill(7_500, W, W, largest_remainders) == [4_800, 2_400, 300]
 
 
@@ -30,15 +30,15 @@ def test_worked_example_capped() -> None:
 def test_odd_lots_go_to_the_first_or_to_the_largest_remainders() -> None:
     # 10 by (5, 3, 1): 5.56, 3.33, 1.11.
     weights, limits = [5, 3, 1], [99, 99, 99]
-    assert water_fill(10, weights, limits, in_order) == [6, 3, 1]
-    assert water_fill(11, weights, limits, in_order) == [7, 3, 1]  # 6.11, 3.67, 1.22
+    assert water_fill(10, weights, limits, shares_in_order) == [6, 3, 1]
+    assert water_fill(11, weights, limits, shares_in_order) == [7, 3, 1]  # 6.11, 3.67, 1.22
     assert water_fill(11, weights, limits, largest_remainders) == [6, 4, 1]
 
 
 def test_what_has_no_weight_gets_nothing_and_what_exceeds_all_limits_is_left() -> None:
-    assert water_fill(10, [3, 0, 1], [2, 9, 4], in_order) == [2, 0, 4]
-    assert water_fill(10, [0, 0], [9, 9], in_order) == [0, 0]
-    assert water_fill(10, [], [], in_order) == []
+    assert water_fill(10, [3, 0, 1], [2, 9, 4], shares_in_order) == [2, 0, 4]
+    assert water_fill(10, [0, 0], [9, 9], shares_in_order) == [0, 0]
+    assert water_fill(10, [], [], shares_in_order) == []
 
 
 def test_the_largest_leverage_is_levelled() -> None:

@@ -384,17 +384,23 @@ def test_odd_units_of_a_shortfall_go_by_market_name() -> None:
     assert stage.wallet("alice") == "0.000000"
 
 
-def test_what_exceeds_all_losses_is_charged_by_share_of_maintenance_margin() -> None:
-    """W = −900 after a loss that ETH's profit carried; the profit is gone at a stroke, and no position has a loss."""
+def carried_by_ether(*, short_of_sol: str) -> CrossStage:
+    """W = −900 after a loss in BTC that the profit of alice's 2 ETH carries; she is short of SOL from 100."""
     stage = CrossStage(opening="100000")
     stage.deposit("alice", "700")
     stage.lever("alice", "20")
     stage.trade("alice", BTC, "buy", "1")
     stage.trade("alice", ETH, "buy", "2")
-    stage.trade("alice", SOL, "sell", "10")
+    stage.trade("alice", SOL, "sell", short_of_sol)
     stage.mark_of(ETH, "2000")
     stage.mark_of(BTC, "8400")
     stage.trade("alice", BTC, "sell", "1", "8400")
+    return stage
+
+
+def test_what_exceeds_all_losses_is_charged_by_share_of_maintenance_margin() -> None:
+    """The profit is gone at a stroke, and no position has a loss but SOL."""
+    stage = carried_by_ether(short_of_sol="10")
     assert stage.wallet("alice") == "-900.000000"
     stage.mark_of(SOL, "101")  # short 10 from 100: −10
     events = stage.mark_of(ETH, "1000")
@@ -407,16 +413,8 @@ def test_what_exceeds_all_losses_is_charged_by_share_of_maintenance_margin() -> 
 
 
 def test_a_bankruptcy_value_may_be_below_zero_and_its_loss_is_settled_all_the_same() -> None:
-    """As above, but what is left to charge by maintenance margin exceeds all that a short can be bought back for."""
-    stage = CrossStage(opening="100000")
-    stage.deposit("alice", "700")
-    stage.lever("alice", "20")
-    stage.trade("alice", BTC, "buy", "1")
-    stage.trade("alice", ETH, "buy", "2")
-    stage.trade("alice", SOL, "sell", "5")
-    stage.mark_of(ETH, "2000")
-    stage.mark_of(BTC, "8400")
-    stage.trade("alice", BTC, "sell", "1", "8400")
+    """What is left to charge by maintenance margin exceeds all that a short can be bought back for."""
+    stage = carried_by_ether(short_of_sol="5")
     events = stage.mark_of(ETH, "0.01")
     assert numbers(events)[0][0] == SOL
     (residual,) = [event for event in of_type(events, LiquidationResidual) if event.market == SOL]

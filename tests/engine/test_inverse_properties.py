@@ -8,12 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.account import Account
 from engine.contract import NO_TRIGGER, Contract, Inverse, Linear
 from engine.fills import Trial, plan_fill
 from engine.fixed import AMOUNT_LIMIT, RATE, Grid, share_down
 from engine.margin import maintenance_margin, mark_value, trigger_price
-from engine.market import Market
 from engine.pool import is_due, liquidation_price
 from engine.position import Parcel, Position
 from engine.spec import MarketSpec, compile_venue
@@ -26,6 +24,7 @@ from schemas.wire import decode_command
 from tests.engine.coin import COIN_MARKET, coin_toml
 from tests.engine.histories import History
 from tests.engine.stage import venue_toml
+from tests.engine.test_triggers import position_of
 
 ONE_TIER = '[{ up_to = "100", initial = "0.1", maintenance = "0.05" }]'
 THREE_TIERS = """[{ up_to = "40", initial = "0.2", maintenance = "0.05" },
@@ -50,15 +49,6 @@ SPECS = {
     "steep tiers": coarse_market(STEEP_TIERS, "60"),
     "fine units, odd grids": coarse_market(THREE_TIERS, "90", decimals="2", tick="0.5", lot="0.3"),
 }
-
-
-def position_of(spec: MarketSpec, sign: int, lots: int, entry: int, margin: int) -> Position:
-    """A position as if trades had led to it."""
-    position = Position(Account("coin", "alice"), Market("coin", spec))
-    position.sign = sign
-    position.parcel = Parcel(lots, entry)
-    position.margin.balance = margin
-    return position
 
 
 POSITIONS = st.builds(

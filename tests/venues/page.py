@@ -136,13 +136,18 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def note(name: str, title: str, theirs: str, mapping: str, read_in: str) -> str:
+    """What stands below a table about one example."""
+    parts = [f"*{title}*. Theirs: {theirs}."]
+    if mapping:
+        parts.append(f"Here: {mapping}.")
+    if read_in:
+        parts.append(f"Read in {read_in}.")
+    return f"- `{name}`: {' '.join(parts)}"
+
+
 def _note(example: Example) -> str:
-    parts = [f"*{example.title}*. Theirs: {example.formula}."]
-    if example.mapping:
-        parts.append(f"Here: {example.mapping}.")
-    if example.read_in:
-        parts.append(f"Read in {example.read_in}.")
-    return f"- `{example.id}`: {' '.join(parts)}"
+    return note(example.id, example.title, example.formula, example.mapping, example.read_in)
 
 
 def _given(check: Check) -> str:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.venues.page import table
+from tests.venues.page import note, table
 from tests.venues.settlement.published import (
     AdlExample,
     Check,
@@ -148,12 +148,7 @@ def _left_out() -> str:
 
 
 def _note(example: Example) -> str:
-    parts = [f"*{example.title}*. Theirs: {example.rule}."]
-    if example.mapping:
-        parts.append(f"Here: {example.mapping}.")
-    if example.read_in:
-        parts.append(f"Read in {example.read_in}.")
-    return f"- `{example.id}`: {' '.join(parts)}"
+    return note(example.id, example.title, example.rule, example.mapping, example.read_in)
 
 
 def _given(example: Example) -> str:

@@ -9,23 +9,27 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
-class LedgerProgress:
-    """How far the files have been booked, by bytes of stored input: the only total that is known beforehand."""
+class InputProgress:
+    """How far files have been read, by bytes of stored input: the only total that is known beforehand.
 
-    def __init__(self, bytes_total: int | None) -> None:
+    `doing` and `what` are the words for the work and for what it counts; `with_rate` shows that per second, too.
+    """
+
+    def __init__(self, bytes_total: int | None, doing: str, what: str, *, with_rate: bool = False) -> None:
         self._started = time.monotonic()
         self._bar = Progress(
-            TextColumn("booking"),
+            TextColumn(doing),
             BarColumn(),
             TaskProgressColumn(),
             DownloadColumn(),
-            TextColumn("{task.fields[lines]:,} lines"),
+            TextColumn(f"{{task.fields[count]:,}} {what}"),
+            *([TextColumn("{task.fields[rate]:,.0f}/s")] if with_rate else []),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             disable=sys.stderr is None or not sys.stderr.isatty(),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=bytes_total, lines=0)
+        self._task = self._bar.add_task("", total=bytes_total, count=0, rate=0.0)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -41,7 +45,7 @@ class LedgerProgress:
         """Wall-clock time since the start: for the terminal only."""
         return time.monotonic() - self._started
 
-    def advance(self, bytes_read: int, lines: int) -> None:
+    def advance(self, bytes_read: int, count: int) -> None:
         """Show how far the run is."""
         if not self._bar.disable:
-            self._bar.update(self._task, completed=bytes_read, lines=lines)
+            self._bar.update(self._task, completed=bytes_read, count=count, rate=count / max(self.seconds, 1e-9))
