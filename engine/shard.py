@@ -85,6 +85,15 @@ class Shard:
         """The name under which this machine emits."""
         return self.state.outbox.stream
 
+    @property
+    def applied(self) -> int:
+        """The number of the last input that was applied."""
+        return self.state.outbox.cause
+
+    def genesis(self) -> list[Event]:
+        """Nothing comes before the first input of a shard."""
+        return []
+
     def apply(self, command: Command | AnyDecision) -> list[Event]:
         """Apply one input and return what it caused. Raises BrokenStream when a decision is missing."""
         state = self.state
