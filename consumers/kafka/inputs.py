@@ -66,6 +66,7 @@ class InputReader:
             await self._check_seen(name, seen)
         self._consumer.seek(self._partition, position)
         self._task = asyncio.create_task(self._fetch(), name=f"fetch {name}")
+        self._task.add_done_callback(lambda _: self._wake.set())  # `take` then says why
 
     async def _check_seen(self, name: str, seen: tuple[int, str]) -> None:
         """Compare the last record that was read with what is there now."""
@@ -101,11 +102,6 @@ class InputReader:
         ready, self._ready = self._ready, []
         self._room.set()
         return ready
-
-    @property
-    def failed(self) -> bool:
-        """Whether fetching has ended; `take` says why."""
-        return self._task is not None and self._task.done()
 
     async def lag(self) -> int | None:
         """How many offsets lie between here and the last stable offset; None: not known yet."""
