@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import gc
 import signal
+import time
 from typing import Any, Final, NamedTuple
 
 import structlog
 
-from consumers.kafka.connection import client_options, reachable
+from consumers.kafka.connection import Cluster, KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
 from consumers.kafka.journal_reader import JournalReader
@@ -30,6 +31,9 @@ from engine.sequence import BrokenStream
 
 COOL_DOWN_SECONDS: Final = 10.0
 """For how long an instance that was replaced leaves its successor alone."""
+
+REACH_SECONDS: Final = 30.0
+"""For how long a start waits for a broker to answer."""
 
 TICK_SECONDS: Final = 1.0
 """Idleness after which a leader lets time pass."""
@@ -72,7 +76,7 @@ class Service:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         topics = sorted({source.topic for source in self._stream.inputs} | WRITTEN[self._stream.kind])
-        self._cluster = (await reachable(self._settings, tuple(topics))).id
+        self._cluster = (await self._reach(tuple(topics))).id
         stream = self._stream.name
         try:
             follower = await self._follow()
@@ -91,6 +95,18 @@ class Service:
         except Exception as error:  # noqa: BLE001 -- whatever it is, memory is in doubt and the process ends here
             leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
         return Exit.STOPPED
+
+    async def _reach(self, topics: tuple[str, ...]) -> Cluster:
+        """Connect; where nobody answers, again for a while, as brokers and services may be started together."""
+        end = time.monotonic() + REACH_SECONDS
+        while True:
+            try:
+                return await reachable(self._settings, topics)
+            except KafkaUnreachable as failure:
+                if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
+                    raise
+                log.warning("kafka_unreachable", stream=self._stream.name, reason=failure.message)
+            await asyncio.sleep(1)
 
     def _stop(self) -> None:
         self._stopping.set()
