@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiokafka.errors
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from consumers.errors import UsageFailure
@@ -24,7 +24,14 @@ _TOPIC_DENIED: Final = 29
 
 
 class KafkaUnreachable(UsageFailure):
-    """Kafka cannot be used as configured: which address, what happened, what was expected."""
+    """Kafka cannot be used as configured: which address, what happened, what was expected.
+
+    It `may_pass` where nothing answered, as that a broker can be started later; a refused login stays refused.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True)
@@ -74,18 +81,21 @@ async def reachable(
     names = [settings.kafka.topic_prefix + topic for topic in topics]
     addresses = settings.kafka.addresses
     failures: list[str] = []
+    may_pass = False
     for i, address in enumerate(addresses):
         share = max((deadline - time.monotonic()) / (len(addresses) - i), 0.1)
         try:
             cluster = await asyncio.wait_for(_ask(address, names, options), share)
         except _FAILURES as error:
             failures.append(f"{address}: {_reason(error, settings.kafka, share)}")
+            may_pass |= isinstance(error, _NO_ANSWER)
             continue
         await _one_broker_answers(cluster, address, settings.kafka, options, deadline)
         return cluster
-    raise KafkaUnreachable(f"no Kafka at {'; '.join(failures)}")
+    raise KafkaUnreachable(f"no Kafka at {'; '.join(failures)}", may_pass=may_pass)
 
 
+_NO_ANSWER: Final = (ConnectionError, TimeoutError, asyncio.TimeoutError, KafkaConnectionError)
 _FAILURES: Final = (OSError, KafkaError, TimeoutError, asyncio.TimeoutError, EOFError, ValueError)
 
 
@@ -96,12 +106,15 @@ async def _ask(address: str, topics: list[str], options: dict[str, Any]) -> Clus
     finally:
         connection.close()
     described = answer.to_object()
+    if not described["brokers"] and options.get("sasl_mechanism") == "OAUTHBEARER":
+        # A refused token is answered by a challenge, which aiokafka takes for a yes; the next answer is empty.
+        raise aiokafka.errors.SaslAuthenticationFailed
     partitions: dict[str, int] = {}
     for topic in described["topics"]:
         name, code = topic["topic"], topic["error_code"]
         if code == _TOPIC_DENIED:
             raise KafkaUnreachable(
-                f"{address}: not allowed to see topic {name}; expected an ACL that lets us (describe)"
+                f"{address}: not allowed to see topic {name}; expected an ACL that lets us describe it"
             )
         if code == _UNKNOWN_TOPIC:
             raise KafkaUnreachable(f"{address}: there is no topic {name}; `backstop topics` creates it")
@@ -141,7 +154,7 @@ def _reason(error: BaseException, kafka: KafkaTable, seconds: float) -> str:
             authorities = kafka.ca_file or "the system's authorities"
             return f"TLS: {error.verify_message}; expected a certificate signed by {authorities}"
         case ssl.SSLError():
-            return f"TLS failed ({error.reason or error}); expected a TLS listener for security = {kafka.security}"
+            return f"TLS failed ({_short(error)}); expected a TLS listener for security = {kafka.security}{_own(kafka)}"
         case ConnectionRefusedError():
             return "nothing listens there; expected a Kafka broker"
         case TimeoutError() | asyncio.TimeoutError() | aiokafka.errors.RequestTimedOutError():
@@ -153,11 +166,17 @@ def _reason(error: BaseException, kafka: KafkaTable, seconds: float) -> str:
             return f"the broker refused {who} ({kafka.sasl}); expected another name or password"
         case aiokafka.errors.IllegalSaslStateError():
             return "the broker wants no login there; expected a SASL listener"
+        case KafkaError() if isinstance(error.__cause__, ssl.SSLError):
+            return _reason(error.__cause__, kafka, seconds)
         case KafkaError() | EOFError() | ConnectionError():
-            return f"the connection was closed; expected a Kafka broker that speaks {kafka.security}"
+            return f"the connection was closed; expected a Kafka broker that speaks {kafka.security}{_own(kafka)}"
         case OSError():
             return f"{error.strerror or error}; expected a Kafka broker"
     return f"{type(error).__name__}; expected a Kafka broker that speaks {kafka.security}"
+
+
+def _own(kafka: KafkaTable) -> str:
+    return " and wants no certificate (cert_file) of us" if kafka.security == "ssl" and not kafka.cert_file else ""
 
 
 def _connection_options(kafka: KafkaTable) -> dict[str, Any]:

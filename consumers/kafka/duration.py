@@ -1,18 +1,22 @@
 """A duration as a service config writes it."""
 
 import re
-from dataclasses import dataclass
+from functools import total_ordering
 from typing import Final
 
 _TEXT: Final = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h|d)")
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@total_ordering
 class Duration:
     """A whole number of milliseconds of wall-clock time."""
 
-    ms: int
+    # Not a dataclass: msgspec would want a table where the file has a string.
+    __slots__ = ("ms",)
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
 
     @classmethod
     def parse(cls, text: str) -> "Duration":
@@ -26,6 +30,18 @@ class Duration:
     def seconds(self) -> float:
         """What timers take."""
         return self.ms / 1_000
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Duration) and other.ms == self.ms
+
+    def __lt__(self, other: "Duration") -> bool:
+        return self.ms < other.ms
+
+    def __hash__(self) -> int:
+        return hash(self.ms)
+
+    def __repr__(self) -> str:
+        return f"Duration({self})"
 
     def __str__(self) -> str:
         for unit in ("d", "h", "m", "s"):

@@ -77,6 +77,11 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 Replicas = Annotated[int, Meta(ge=1, le=32_767)]
 
 
+def _lasting(text: str) -> Any:
+    """A default that is a duration: made anew each time, as msgspec describes plain defaults only."""
+    return field(default_factory=lambda: Duration.parse(text))
+
+
 class _Table(Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
@@ -118,11 +123,11 @@ class ServiceTable(_Table, frozen=True):
 
     headers: Literal["type", "cloudevents"] = "type"
     clock_ticks: bool = True
-    commit_deadline: Duration = Duration(8_000)
-    transaction_timeout: Duration = Duration(10_000)
-    heartbeat: Duration = Duration(500)
-    silence: Duration = Duration(1_500)
-    ts_ahead: Duration = Duration(5_000)
+    commit_deadline: Duration = _lasting("8s")
+    transaction_timeout: Duration = _lasting("10s")
+    heartbeat: Duration = _lasting("500ms")
+    silence: Duration = _lasting("1500ms")
+    ts_ahead: Duration = _lasting("5s")
     caps: dict[str, Cap] = field(default_factory=dict)
     http: str | None = None
 
@@ -153,7 +158,7 @@ class SnapshotsTable(_Table, frozen=True):
 
     url: str = "file:///var/lib/backstop"
     keep: Annotated[int, Meta(ge=1, le=1_000)] = 3
-    every: Duration = Duration(600_000)
+    every: Duration = _lasting("10m")
     every_commands: Count = 1_000_000
 
 
@@ -235,7 +240,8 @@ def _contradiction(kafka: KafkaTable) -> str | None:
     if kafka.username is None:
         return f"username: missing; {kafka.sasl} needs it"
     if kafka.password is None:
-        return f"password: missing; {kafka.sasl} needs it, best from BACKSTOP_KAFKA_PASSWORD or BACKSTOP_KAFKA_PASSWORD_FILE"
+        variable = "BACKSTOP_KAFKA_PASSWORD"
+        return f"password: missing; {kafka.sasl} needs it, best from {variable} or the file {variable}_FILE names"
     return None
 
 
