@@ -9,7 +9,7 @@ import click
 from consumers import diagnostics
 from consumers.errors import UsageFailure
 
-COMMANDS: Final = ("explain", "generate", "ledger", "replay")
+COMMANDS: Final = ("config", "explain", "generate", "ledger", "replay")
 """Each is the command of that name in consumers.<name>.command."""
 
 

@@ -76,26 +76,24 @@ def change_config(config: VenueConfig, patch: Mapping[str, Any]) -> VenueConfig:
         changed = decode_config(merge(config_document(config), patch))
     except ConfigError as error:
         raise ConfigChangeError("invalid_config", str(error)) from None
-    for reason in fixed_settings(config, changed):
-        raise ConfigChangeError("unsupported_change", reason)
+    for setting, why in fixed_settings(config, changed).items():
+        raise ConfigChangeError("unsupported_change", f"{setting}: {why}")
     return changed
 
 
-def fixed_settings(config: VenueConfig, changed: VenueConfig) -> list[str]:
-    """What differs between two configs though it cannot change, one sentence each; empty if nothing does."""
+def fixed_settings(config: VenueConfig, changed: VenueConfig) -> dict[str, str]:
+    """The settings that differ between two configs though they cannot change, and why; empty if none does."""
     before, after = config_document(config), config_document(changed)
-    reasons: list[str] = []
+    reasons: dict[str, str] = {}
     for kind, settings in FIXED.items():
         for name, table in before[kind].items():
             if name not in after[kind]:
-                reasons.append(f"{kind}.{name}: cannot be removed")
+                reasons[f"{kind}.{name}"] = "cannot be removed"
                 continue
             wanted = after[kind][name]
-            reasons.extend(
-                f"{kind}.{name}.{setting}: cannot change, as {why}"
-                for setting, why in settings.items()
-                if table.get(setting) != wanted.get(setting)
-            )
+            for setting, why in settings.items():
+                if table.get(setting) != wanted.get(setting):
+                    reasons[f"{kind}.{name}.{setting}"] = f"cannot change, as {why}"
     return reasons
 
 

@@ -60,7 +60,7 @@ class Changes:
     def _status(self) -> Patch:
         name = self._sketch().name
         self._not_open.append(name)
-        return {"markets": {name: {"status": self._rng.choice(["reduce_only", "halted", "halted"])}}}
+        return {"markets": {name: {"status": self._rng.choice(["reduce_only", "reduce_only", "halted"])}}}
 
     def _market(self) -> Patch:
         """Some settings of a market, as if it were made anew; together they may make no sense."""
