@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from consumers.kafka.connection import Cluster, KafkaUnreachable, client_options, reachable
+from consumers.kafka.connection import KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
 from consumers.kafka.journal_reader import JournalReader
@@ -26,7 +26,7 @@ from consumers.service.loop import Leader, Observer, Pace
 from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
-from consumers.service.stream import WRITTEN, Stream
+from consumers.service.stream import WRITTEN, Input, Stream
 from engine.sequence import BrokenStream
 
 COOL_DOWN_SECONDS: Final = 10.0
@@ -66,6 +66,7 @@ class Service:
         self._prefix = settings.kafka.topic_prefix
         self._launch = launch
         self._observer = observer
+        self._file_hash = stream.config_hash
         self._cluster = ""
         self._stopping = asyncio.Event()
         self._leader: Leader | None = None
@@ -75,8 +76,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        topics = sorted({source.topic for source in self._stream.inputs} | WRITTEN[self._stream.kind])
-        self._cluster = (await self._reach(tuple(topics))).id
+        self._cluster = await self._reach()
         stream = self._stream.name
         try:
             follower = await self._follow()
@@ -96,12 +96,18 @@ class Service:
             leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
         return Exit.STOPPED
 
-    async def _reach(self, topics: tuple[str, ...]) -> Cluster:
-        """Connect; where nobody answers, again for a while, as brokers and services may be started together."""
+    async def _reach(self) -> str:
+        """Find everything there; where nobody answers, ask again for a while. The id of the cluster."""
         end = time.monotonic() + REACH_SECONDS
+        stream = self._stream
+        partitions = [(source.topic, source.partition) for source in stream.inputs]
+        partitions += [(topic, stream.partition) for topic in WRITTEN[stream.kind] if topic != "decisions"]
         while True:
             try:
-                return await reachable(self._settings, topics)
+                cluster = await reachable(self._settings, tuple(sorted({topic for topic, _ in partitions})))
+                for topic, partition in partitions:
+                    cluster.check(self._prefix + topic, partition)
+                return cluster.id
             except KafkaUnreachable as failure:
                 if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
                     raise
@@ -122,6 +128,11 @@ class Service:
         await reader.start()
         await follower.catch_up()
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
+        if follower.replica.has_begun and stream.config_hash != self._file_hash:
+            raise Refused(
+                f"the config file has the hash {self._file_hash}, the journal goes by {stream.config_hash}; see "
+                "'backstop config diff', and change the config with 'backstop config apply'"
+            )
         silence = self._settings.service.silence.seconds
         while not self._stopping.is_set():
             heard = await follower.follow()
@@ -163,17 +174,19 @@ class Service:
             epoch=output.epoch,
         )
         wake = asyncio.Event()
-        sources = [
-            InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake) for source in stream.inputs
-        ]
-        await asyncio.gather(
-            *(each.start(replica.next.get(each.source.name), replica.seen.get(each.source.name)) for each in sources)
-        )
+
+        async def open_source(source: Input) -> InputReader:
+            cluster = await reachable(self._settings, (source.topic,))
+            cluster.check(self._prefix + source.topic, source.partition)
+            reader = InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake)
+            await reader.start(replica.next.get(source.name), replica.seen.get(source.name))
+            return reader
+
         self._leader = leader = Leader(
             Sequencer(replica, header, ahead_max=terms.ts_ahead.ms * 1_000, quarantined=launch.quarantined),
-            sources,
+            stream,
             output,
-            stream.partition,
+            open_source=open_source,
             pace=Pace(terms.heartbeat.seconds, TICK_SECONDS if terms.clock_ticks else None),
             wake=wake,
             observer=self._observer,
@@ -190,5 +203,5 @@ class Service:
         log.info("stopped", stream=stream.name, applied=replica.applied)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(terms.commit_deadline.seconds):
-                await asyncio.gather(*(each.stop() for each in sources))
+                await leader.stop_sources()
                 await output.stop()

@@ -7,13 +7,13 @@ nothing else sees it. There is no timer in the way of a record: a batch is what 
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from consumers.service.dead_letter import Arrival
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch, Sequencer
-from consumers.service.stream import Input
+from consumers.service.stream import Input, Stream
 
 
 class Source(Protocol):
@@ -22,6 +22,7 @@ class Source(Protocol):
     @property
     def source(self) -> Input: ...
     def take(self) -> list[Arrival]: ...
+    async def stop(self) -> None: ...
 
 
 class Sink(Protocol):
@@ -49,18 +50,20 @@ class Leader:
     def __init__(
         self,
         sequencer: Sequencer,
-        sources: Sequence[Source],
+        stream: Stream,
         sink: Sink,
-        journal_partition: int,
         *,
+        open_source: Callable[[Input], Awaitable[Source]],
         pace: Pace,
         wake: asyncio.Event,
         observer: Observer,
     ) -> None:
         self._sequencer = sequencer
-        self._sources = sources
+        self._stream = stream
         self._sink = sink
-        self._journal_partition = journal_partition
+        self._open_source = open_source
+        self._inputs: tuple[Input, ...] = ()
+        self._sources: list[Source] = []
         self._pace = pace
         self._wake = wake
         self._observer = observer
@@ -81,12 +84,26 @@ class Leader:
     async def run(self) -> None:
         """Work until stopped. Raises what makes the memory worthless: the caller ends the process."""
         while not self._stopping:
+            if self._inputs is not self._stream.inputs:
+                await self._connect()
             batch = await self._next_batch()
             if batch is not None:
                 await self._finish_commit()
                 self._last_write = time.monotonic()
                 self._committing = asyncio.create_task(self._commit(batch))
         await self._finish_commit()
+
+    async def _connect(self) -> None:
+        """Fetch every input that the config of the moment names."""
+        opened = {source.source: source for source in self._sources}
+        self._inputs = self._stream.inputs
+        self._sources = [
+            opened[source] if source in opened else await self._open_source(source) for source in self._inputs
+        ]
+
+    async def stop_sources(self) -> None:
+        """Fetch no more."""
+        await asyncio.gather(*(source.stop() for source in self._sources))
 
     async def _next_batch(self) -> Batch | None:
         """What has come since the last poll, or a sign of life when it is time; None where there may be something."""
@@ -122,7 +139,7 @@ class Leader:
 
     async def _commit(self, batch: Batch) -> None:
         began = time.perf_counter()
-        await self._sink.commit(self._journal_partition, [*batch.published, *batch.dead_letters], batch.journal)
+        await self._sink.commit(self._stream.partition, [*batch.published, *batch.dead_letters], batch.journal)
         self._observer.committed(batch, time.perf_counter() - began)
 
     async def _finish_commit(self) -> None:
