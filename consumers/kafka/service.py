@@ -28,6 +28,7 @@ from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
 from consumers.service.stream import WRITTEN, Input, Stream
 from engine.sequence import BrokenStream
+from schemas.config_change import list_changes
 
 COOL_DOWN_SECONDS: Final = 10.0
 """For how long an instance that was replaced leaves its successor alone."""
@@ -66,7 +67,7 @@ class Service:
         self._prefix = settings.kafka.topic_prefix
         self._launch = launch
         self._observer = observer
-        self._file_hash = stream.config_hash
+        self._given = stream.config
         self._cluster = ""
         self._stopping = asyncio.Event()
         self._leader: Leader | None = None
@@ -128,11 +129,7 @@ class Service:
         await reader.start()
         await follower.catch_up()
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
-        if follower.replica.has_begun and stream.config_hash != self._file_hash:
-            raise Refused(
-                f"the config file has the hash {self._file_hash}, the journal goes by {stream.config_hash}; see "
-                "'backstop config diff', and change the config with 'backstop config apply'"
-            )
+        self._check_config()
         silence = self._settings.service.silence.seconds
         while not self._stopping.is_set():
             heard = await follower.follow()
@@ -149,6 +146,16 @@ class Service:
                 )
         await reader.stop()
         return None
+
+    def _check_config(self) -> None:
+        """The config file must say what the journal ends with: what it says otherwise is not so, and would mislead."""
+        differing = [change.setting for change in list_changes(self._stream.config, self._given)]
+        if differing:
+            raise Refused(
+                f"the config file and the journal differ in {', '.join(differing[:5])}"
+                + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
+                + "; 'backstop config diff' shows how, 'backstop config apply' makes it so"
+            )
 
     async def _lead(self, follower: Follower) -> None:
         stream, replica, launch, terms = self._stream, follower.replica, self._launch, self._settings.service
