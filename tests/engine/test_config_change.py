@@ -7,26 +7,29 @@ from typing import Any
 import orjson
 import pytest
 
+from engine.adl_queue import rank_anew
+from engine.consistency import check_consistency
 from engine.sequence import BrokenStream
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
 from engine.venue import Venue
-from schemas.claims import FeeShareAccrued, LiquidationResidual, TakeoverFilled
+from schemas.claims import FeeShareAccrued
 from schemas.config import config_hash, parse_config
 from schemas.envelope import Event
 from schemas.events import (
+    AdlExecuted,
     AdlLights,
     ConfigChanged,
     ConfigRejected,
     FundCredited,
     LiquidationStarted,
-    OrderCancelled,
-    OrderTriggered,
     TradeExecuted,
+    TransferKnown,
 )
 from schemas.wire import decode_command
 from tests.engine.stage import MARKET, SECOND, TIERS, Stage, codes, of_type, second_market, venue_toml
+from tests.engine.test_late_decisions import Late
 from tests.engine.test_order_commands import open_market
 from tests.reference.histories import History
 from tests.reference.worlds import make_world
@@ -172,6 +175,7 @@ def test_a_cross_account_is_judged_by_new_tiers_at_the_next_mark_of_any_market()
     stage.deposit("crux", "500")
     stage.send("account.margin_mode", market=MARKET, account="crux", mode="cross")
     stage.open_position("crux", "buy", "1", "10000", "20", against="bob")
+    assert of_type(stage.send("price.mark", market="ETH-USDT", price="100"), LiquidationStarted) == []
     change_market(stage, tiers=STRICT)
     (started,) = of_type(stage.send("price.mark", market="ETH-USDT", price="100"), LiquidationStarted)
     assert (started.account, started.market) == ("crux", MARKET)
@@ -200,98 +204,26 @@ def test_a_mark_at_which_a_position_from_larger_tiers_would_be_worth_too_much_is
     assert codes(stage.mark("14000")) == ["amount_too_large"]
 
 
-# --- status --------------------------------------------------------------------------------------------------
-
-
-def test_a_halted_market_takes_cancels_only() -> None:
-    stage = open_market()
-    stage.buy("alice", "1", "9000", order_id="open")
-    change_market(stage, status="halted")
-    assert codes(stage.buy("alice", "1", "9000")) == ["market_halted"]
-    assert codes(stage.buy("alice", "1", trigger_price="11000", trigger_when="rises_to")) == ["market_halted"]
-    assert codes(stage.amend("alice", "open", qty="0.5")) == ["market_halted"]
-    assert codes(stage.funding("0.01")) == ["market_halted"]
-    assert codes(stage.cancel("alice", "open")) == []
-    change_market(stage, status="open")
-    assert codes(stage.buy("alice", "1", "9000")) == []
-
-
-def test_positions_of_a_halted_market_are_liquidated_at_its_first_mark_after() -> None:
-    stage = open_market()
-    stage.open_position("alice", "buy", "1", "10000", "20", against="bob")
-    change_market(stage, status="halted")
-    assert of_type(stage.mark("9000"), LiquidationStarted) == []
-    assert of_type(stage.mark("8000"), LiquidationStarted) == []
-    assert codes(stage.deposit("alice", "1")) == []
-    assert of_type(change_market(stage, status="open"), LiquidationStarted) == []
-    (started,) = of_type(stage.mark("8000"), LiquidationStarted)
-    assert started.account == "alice"
-
-
-def test_who_is_healthy_again_when_a_halted_market_opens_is_left_alone() -> None:
-    stage = open_market()
-    stage.open_position("alice", "buy", "1", "10000", "20", against="bob")
-    change_market(stage, status="halted")
-    stage.mark("9000")
-    change_market(stage, status="open")
-    assert of_type(stage.mark("9990"), LiquidationStarted) == []
-    assert len(of_type(stage.mark("9500"), LiquidationStarted)) == 1
-
-
-def test_a_cross_account_gives_what_it_has_in_markets_that_are_not_halted() -> None:
-    stage = open_market(market=second_market(settings='default_mode = "cross"'))
-    stage.send("price.mark", market="ETH-USDT", price="100")
-    stage.deposit("crux", "600")
-    stage.send("account.margin_mode", market=MARKET, account="crux", mode="cross")
-    stage.open_position("crux", "buy", "1", "10000", "20", against="bob")
-    for account, side in (("carol", "sell"), ("crux", "buy")):
-        order = {"account": account, "side": side, "kind": "limit", "qty": "5", "price": "100", "order_id": f"e{side}"}
-        assert codes(stage.send("order.new", market="ETH-USDT", **order)) == []
-    change_market(stage, status="halted")
-    started = of_type(stage.mark("9400"), LiquidationStarted)
-    assert [event.market for event in started] == ["ETH-USDT"]
-    assert of_type(stage.mark("9300"), LiquidationStarted) == []
-    assert codes(stage.deposit("crux", "1")) == []
-    change_market(stage, status="open")
-    started = of_type(stage.mark("9300"), LiquidationStarted)
-    assert [event.market for event in started] == [MARKET]
-
-
-def test_inventory_of_a_halted_market_is_not_unwound_and_stop_orders_wait() -> None:
-    stage = open_market(opening="1000")
-    stage.deposit("dora", "500")
-    stage.open_position("dora", "buy", "1", "10000", "20", against="bob")
-    stage.buy("alice", "1", trigger_price="10500", trigger_when="rises_to")
-    stage.mark("9500")
-    assert stage.venue.shards["usdt"].state.markets[MARKET].residuals
-    change_market(stage, status="halted")
-    assert of_type(stage.mark("11000"), TakeoverFilled, OrderTriggered) == []
-    stage.now += 600 * SECOND
-    assert of_type(stage.send("clock.tick"), LiquidationResidual, TakeoverFilled) == []
-    change_market(stage, status="open")
-    stage.buy("carol", "2", "9900")
-    events = stage.mark("10500")
-    assert of_type(events, OrderTriggered)
-
-
-def test_a_reduce_only_market_takes_only_what_reduces() -> None:
-    stage = open_market()
-    stage.open_position("alice", "buy", "1", "10000", "10", against="bob")
-    change_market(stage, status="reduce_only")
-    assert codes(stage.buy("alice", "0.001", "9000")) == ["market_reduce_only"]
-    assert codes(stage.sell("alice", "1.001", "10000")) == ["market_reduce_only"]
-    assert codes(stage.sell("alice", "1", "10000")) == []
-    assert len(of_type(stage.buy("bob", "0.5", "10000"), TradeExecuted)) == 1
-
-
-def test_an_order_from_before_that_would_open_is_left_when_it_is_met() -> None:
-    stage = open_market()
-    stage.open_position("alice", "buy", "1", "10000", "10", against="bob")
-    stage.buy("carol", "1", "9990", order_id="opens")
-    change_market(stage, status="reduce_only")
-    events = stage.sell("alice", "1", "9990", tif="ioc")
-    assert of_type(events, TradeExecuted) == []
-    assert ("opens", "reduce_only") in [(event.order_id, event.reason) for event in of_type(events, OrderCancelled)]
+def test_adl_ranks_anew_where_the_ranking_has_changed_under_the_same_mark() -> None:
+    """By profit times leverage bob comes before carol, by the leverage that was chosen carol before bob."""
+    late = Late()
+    for account, amount in (("alice", "500"), ("dora", "500"), ("bob", "100000"), ("carol", "1000"), ("eve", "9000")):
+        late.fund_account(account, amount, "5" if account == "bob" else "20")
+    late.mark("10000")
+    for seller, buyer, qty, price in (
+        ("bob", "alice", "1", "10000"),
+        ("bob", "dora", "0.5", "10000"),
+        ("carol", "eve", "0.5", "9450"),
+    ):
+        late.order(seller, "sell", qty, price)
+        late.order(buyer, "buy", qty, price)
+    late.mark("9400")
+    assert [event.account for event in of_type(late.deliver(1), AdlExecuted)] == ["bob"]
+    (queued,) = late.shard.state.queued
+    before = [position.account.name for position in rank_anew(queued, -1)]
+    late.send("config.set", changes={"markets": {MARKET: {"adl_ranking": "margin_price"}}})
+    assert [position.account.name for position in rank_anew(queued, -1)] == before[::-1] == ["carol", "bob"]
+    check_consistency(late.shard)
 
 
 # --- markets, shards, assets, accounts -----------------------------------------------------------------------
@@ -380,6 +312,15 @@ def test_lights_follow_a_new_interval_at_once() -> None:
     assert of_type(stage.send("clock.tick"), AdlLights) == []
 
 
+def test_lights_that_are_not_out_yet_come_out_also_without_an_interval() -> None:
+    stage = open_market(limits="adl_lights_per_command = 1")
+    stage.open_position("alice", "buy", "1", "10000", "10", against="bob")
+    assert len(of_type(change_market(stage, adl_lights="1d"), AdlLights)) == 1
+    (last,) = of_type(change_market(stage, adl_lights=None), AdlLights)
+    assert [light.account for light in last.lights] == ["bob"]
+    assert of_type(stage.send("clock.tick"), AdlLights) == []
+
+
 def test_limits_hold_from_the_next_command_on() -> None:
     stage = open_market()
     stage.buy("alice", "0.001", "9000")
@@ -414,22 +355,23 @@ def test_what_is_within_both_memories_is_remembered_across_the_change(memory: st
         (known,) = stage.send(
             "account.deposit", shard="usdt", account="alice", amount="10", transfer_id=f"t{number}", ts=stage.now
         )
-        assert type(known).__name__ == "TransferKnown"
+        assert isinstance(known, TransferKnown)
 
 
 def test_what_was_noted_before_a_longer_memory_is_kept_as_long() -> None:
+    """Also what the shorter one would have dropped at its next turn, which was to come after 120 s."""
     stage = Stage(limits='transfer_memory = "60s"')
-    stage.deposit("alice", "10", "kept")
-    sent = stage.now
-    stage.now += 50 * SECOND
+    began = stage.now
+    for seconds, name in ((0, "first"), (30, "kept"), (61, "turned")):
+        stage.now = began + seconds * SECOND
+        stage.deposit("alice", "10", name)
     configure(stage, limits={"transfer_memory": "1h"})
-    for number in range(50):
-        stage.now += 60 * SECOND
-        stage.deposit("alice", "1", f"t{number}")
-    again = {"shard": "usdt", "account": "alice", "amount": "10", "transfer_id": "kept"}
-    events = stage.send("account.deposit", **again)
-    assert type(events[0]).__name__ == "TransferKnown"
-    assert stage.now - sent < 3600 * SECOND
+    for seconds in range(125, 3_600, 125):
+        stage.now = began + seconds * SECOND
+        stage.deposit("alice", "1")
+        again = {"shard": "usdt", "account": "alice", "amount": "10", "transfer_id": "kept"}
+        (known,) = stage.send("account.deposit", **again)
+        assert isinstance(known, TransferKnown)
 
 
 # --- who is addressed ----------------------------------------------------------------------------------------

@@ -91,6 +91,15 @@ def test_a_trigger_that_is_given_later_knows_no_better_days() -> None:
     assert of_type(_withdraw(stage, "10"), AdlActivated) == []
 
 
+def test_an_average_that_is_asked_for_later_begins_with_what_the_fund_has() -> None:
+    """100 for an hour, then 50: below the average of what was seen, though not of a window of 8 hours from nothing."""
+    stage = Stage(opening="100")
+    change_fund(stage, adl_trigger={"kind": "average", "window": "8h", "cut": "5"})
+    stage.now += 3600 * SECOND
+    (activated,) = of_type(_withdraw(stage, "50"), AdlActivated)
+    assert activated.level == "100.000000"
+
+
 def test_a_treasury_can_be_named_later_and_changed() -> None:
     stage = Stage(opening="5", minimum="10")
     (credited,) = of_type(change_fund(stage, treasury="ops"), FundCredited)
