@@ -21,7 +21,8 @@ from consumers.kafka.journal_reader import JournalReader
 from consumers.kafka.output import CommitInDoubt, Fenced, Output
 from consumers.service.exits import Exit, leave
 from consumers.service.journal import Header, JournalError
-from consumers.service.loop import Leader, Observer, Pace
+from consumers.service.loop import Leader, Pace
+from consumers.service.observer import Observer
 from consumers.service.publication import HeaderStyle, Publisher
 from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
@@ -98,6 +99,7 @@ class Service:
 
     def _stop(self) -> None:
         self._stopping.set()
+        self._observer.became("stopping")
         if self._leader is not None:
             self._leader.stop()
 
@@ -107,10 +109,13 @@ class Service:
         publisher = Publisher(stream.name, stream.partition_of, terms.headers)
         reader = JournalReader(terms.options, terms.prefix, stream.partition)
         follower = Follower(Replica(stream, publisher, terms.code), reader)
+        self._observer.following(follower)
         await reader.start()
         await follower.catch_up()
+        self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
         while not self._stopping.is_set():
+            self._observer.turned()
             count = await follower.follow()
             if not follower.records:
                 return follower  # nobody has ever led
@@ -135,6 +140,7 @@ class Service:
             transaction_timeout_ms=int(terms.transaction_timeout * 1_000),
             commit_deadline=terms.commit_deadline,
         )
+        self._observer.became("taking_over")
         await output.start()
         await follower.catch_up()
         await follower.reader.stop()
@@ -167,6 +173,7 @@ class Service:
             wake=wake,
             observer=self._observer,
         )
+        self._observer.leading(replica, sources, output.epoch)
         log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=terms.instance)
         gc.collect()
         gc.freeze()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from consumers.service.dead_letter import Arrival
+from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch, Sequencer
 from consumers.service.stream import Input
@@ -28,12 +29,6 @@ class Sink(Protocol):
     """Where batches go, all or nothing."""
 
     async def commit(self, journal_partition: int, batch: list[Outgoing], journal: bytes) -> None: ...
-
-
-class Observer(Protocol):
-    """Something that wants to know what was committed. It is told after the fact and must not raise."""
-
-    def committed(self, batch: Batch, seconds: float) -> None: ...
 
 
 class Pace(NamedTuple):
@@ -76,11 +71,12 @@ class Leader:
 
     async def commit_genesis(self, config: str) -> None:
         """Write what comes before the first input, and the config file that it all begins with."""
-        await self._commit(self._sequencer.genesis(config))
+        await self._commit(self._made(self._sequencer.genesis(config), time.perf_counter()))
 
     async def run(self) -> None:
         """Work until stopped. Raises what makes the memory worthless: the caller ends the process."""
         while not self._stopping:
+            self._observer.turned()
             batch = await self._next_batch()
             if batch is not None:
                 await self._finish_commit()
@@ -94,18 +90,18 @@ class Leader:
         if not sequencer.has_more:
             self._wake.clear()
             sequencer.add([(source.source, source.take()) for source in self._sources])
-        now = time.monotonic()
+        now, began = time.monotonic(), time.perf_counter()
         if sequencer.has_more:
             self._last_input = now
-            return sequencer.batch()
+            return self._made(sequencer.batch(), began)
         tick_at = None if self._pace.tick is None else self._last_input + self._pace.tick
         if tick_at is not None and now >= tick_at:
             self._last_input = now
-            return sequencer.tick(time.time_ns() // 1_000)
+            return self._made(sequencer.tick(time.time_ns() // 1_000), began)
         beat_at = self._last_write + self._pace.heartbeat
         if now >= beat_at:
             gc.collect(1)  # what the shell leaves behind; the state makes no cycles and is frozen or grows old unseen
-            return sequencer.heartbeat()
+            return self._made(sequencer.heartbeat(), began)
         await self._wait(min(beat_at, beat_at if tick_at is None else tick_at) - now)
         return None
 
@@ -119,6 +115,10 @@ class Leader:
         woken.cancel()
         if self._committing is not None and self._committing.done():
             await self._finish_commit()
+
+    def _made(self, batch: Batch, began: float) -> Batch:
+        self._observer.made(batch, time.perf_counter() - began)
+        return batch
 
     async def _commit(self, batch: Batch) -> None:
         began = time.perf_counter()
