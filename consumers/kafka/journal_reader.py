@@ -47,6 +47,10 @@ class JournalReader:
         """The offset behind the last committed record."""
         return (await offsets(self._consumer, self._partition))[1]
 
+    async def seek_to_end(self) -> None:
+        """Leave out all that there is now."""
+        self._consumer.seek(self._partition, await self.end())
+
     async def position(self) -> int:
         """The offset to be read next."""
         position: int = await self._consumer.position(self._partition)

@@ -49,6 +49,11 @@ class HttpServer:
         port: int = self._runner.addresses[0][1]
         return port
 
+    @property
+    def address(self) -> str:
+        """The host as given, and the port it listens on."""
+        return f"{self._address.rpartition(':')[0]}:{self.port}"
+
     async def _metrics(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(LAG_DEADLINE):

@@ -4,8 +4,9 @@ A stream is `engine:<shard>` or `settlement:<asset>`: one state machine, one pro
 partition that nobody else writes to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -46,6 +47,15 @@ class Input(NamedTuple):
         return f"{self.topic}/{self.partition}"
 
 
+WRITTEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "engine": frozenset({"executions", "positions", "liquidations", "adl", "ledger", "journal", "dead-letters"}),
+        "settlement": frozenset({"decisions", "settlements", "ledger", "journal", "dead-letters"}),
+    }
+)
+"""The topics that each kind of stream writes."""
+
+
 class Stream:
     """One stream of a venue config and its machine, at genesis.
 
@@ -66,6 +76,7 @@ class Stream:
         self.machine = machine
         self.name = machine.stream
         self.config_hash = sha256(msgspec.json.encode(config)).hexdigest()
+        self.kind = self.name.partition(":")[0]
         self.partition = partition
         self.inputs = inputs
         self.partition_of = partition_of
