@@ -42,6 +42,7 @@ class InputReader:
         self._partition = TopicPartition(prefix + source.topic, source.partition)
         self._consumer = open_consumer(options)
         self._ready: list[Arrival] = []
+        self.handed_out = 0
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
@@ -100,6 +101,7 @@ class InputReader:
             self._task.result()
         ready, self._ready = self._ready, []
         self._room.set()
+        self.handed_out += len(ready)
         return ready
 
     async def lag(self) -> int | None:

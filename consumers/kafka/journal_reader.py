@@ -75,6 +75,11 @@ class JournalReader:
             for record in await self.poll():
                 yield record
 
+    async def lag(self) -> int | None:
+        """How many offsets lie between here and the last stable offset; None: not known yet."""
+        stable: int | None = self._consumer.last_stable_offset(self._partition)
+        return None if stable is None or stable < 0 else max(0, stable - await self.position())
+
     def last_fetch_ms(self) -> int | None:
         """When the broker last answered a fetch, in ms of this machine's clock; None: never."""
         moment: int | None = self._consumer.last_poll_timestamp(self._partition)

@@ -22,7 +22,8 @@ from consumers.kafka.output import CommitInDoubt, Fenced, Output
 from consumers.kafka.settings import ServiceConfig
 from consumers.service.exits import Exit, leave
 from consumers.service.journal import Header, JournalError
-from consumers.service.loop import Leader, Observer, Pace
+from consumers.service.loop import Leader, Pace
+from consumers.service.observer import Observer
 from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
@@ -70,7 +71,7 @@ class Service:
         self._given = stream.config
         self._cluster = ""
         self._stopping = asyncio.Event()
-        self._leader: Leader | None = None
+        self._leader: Leader[InputReader] | None = None
 
     async def run(self) -> Exit:
         """Follow, lead when it is time, stop when asked to. Raises UsageFailure where Kafka cannot be used at all."""
@@ -117,6 +118,7 @@ class Service:
 
     def _stop(self) -> None:
         self._stopping.set()
+        self._observer.became("stopping")
         if self._leader is not None:
             self._leader.stop()
 
@@ -126,12 +128,15 @@ class Service:
         publisher = Publisher(stream.name, stream.partition_of, self._settings.service.headers)
         reader = JournalReader(self._options, self._prefix, stream.partition)
         follower = Follower(Replica(stream, publisher, launch.code), reader)
+        self._observer.following(follower)
         await reader.start()
         await follower.catch_up()
+        self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
         self._check_config()
         silence = self._settings.service.silence.seconds
         while not self._stopping.is_set():
+            self._observer.turned()
             heard = await follower.follow()
             if not follower.records and not launch.standby:
                 return follower  # nobody has ever led
@@ -166,6 +171,7 @@ class Service:
             transaction_timeout=terms.transaction_timeout.seconds,
             commit_deadline=terms.commit_deadline.seconds,
         )
+        self._observer.became("taking_over")
         await output.start()
         await follower.catch_up()
         await follower.reader.stop()
@@ -198,6 +204,8 @@ class Service:
             wake=wake,
             observer=self._observer,
         )
+        await leader.connect()
+        self._observer.leading(replica, leader.sources, output.epoch)
         log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=launch.instance)
         gc.collect()
         gc.freeze()

@@ -9,6 +9,7 @@ import pytest
 from consumers.service.dead_letter import Arrival
 from consumers.service.journal import Record, decode_record
 from consumers.service.loop import Leader, Pace
+from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch
 from consumers.service.stream import Input, Stream
@@ -46,7 +47,7 @@ class Gate:
             raise answer
 
 
-class Seen:
+class Seen(Observer):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
