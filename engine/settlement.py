@@ -12,7 +12,7 @@ engine says what the residual lost.
 A takeover's losses are bounded by its reservation and reservations by the balance, so no fund goes below zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from engine.fixed import RATE, divide_up, share_down
@@ -22,6 +22,7 @@ from engine.funds import Counterpart, Funds
 from engine.minimum import check_minimums
 from engine.reconciliation import reconcile
 from engine.residual import value_of_part
+from engine.rows import Row, RowReader
 from engine.sequence import BrokenStream
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import (
@@ -87,6 +88,11 @@ class Settlement:
         return self.outbox.stream
 
     @property
+    def event_time(self) -> int:
+        """The largest `ts` applied so far, in µs."""
+        return self.outbox.event_time
+
+    @property
     def period_end(self) -> int:
         """When the next reconciliation period of a fund ends."""
         return self._funds.period_end
@@ -128,9 +134,17 @@ class Settlement:
         """SHA-256 over everything that can influence a later event."""
         return self._funds.state_hash()
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values."""
+    def rows(self) -> Iterator[Row]:
+        """What influences later events, as rows of plain values."""
         return self._funds.rows()
+
+    def report_rows(self) -> Iterator[Row]:
+        """What only a report needs, as rows of plain values."""
+        return self._funds.report_rows()
+
+    def restore(self, rows: RowReader) -> None:
+        """Be what `rows` and `report_rows`, one after the other, tell of; only for `engine.restoration`."""
+        self._funds.restore(rows)
 
     # --- claims -------------------------------------------------------------------------------------------------
 
