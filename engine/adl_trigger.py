@@ -63,17 +63,17 @@ class AdlTrigger:
 
     def restore(self, rows: RowReader) -> None:
         """Go on where `rows` were taken."""
-        _, _, self.is_active, self._since, self._worth = rows.take("adl_trigger")
-        for _, _, number, highest, weighted, covered in rows.each("bucket"):
+        _, self.is_active, self._since, self._worth = rows.take("adl_trigger")
+        for _, number, highest, weighted, covered in rows.each("bucket"):
             bucket = _Bucket(number, highest)
             bucket.weighted, bucket.covered = weighted, covered
             self._buckets.append(bucket)
 
-    def rows(self, fund: str) -> list[Row]:
+    def rows(self) -> list[Row]:
         """The state as rows of plain values."""
         return [
-            ("adl_trigger", fund, self.is_active, self._since, self._worth),
-            *(("bucket", fund, b.number, b.highest, b.weighted, b.covered) for b in self._buckets),
+            ("adl_trigger", self.is_active, self._since, self._worth),
+            *(("bucket", b.number, b.highest, b.weighted, b.covered) for b in self._buckets),
         ]
 
     def _is_down(self) -> bool:

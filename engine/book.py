@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.rows import Row
+from engine.rows import BrokenDump, Row
 from schemas.fields import SelfTradePrevention
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def order_of_row(position: "Position", row: tuple[Any, ...]) -> Order:
     _, _, order_id, sign, price, lots, cost, reduce_only, post_only, stp, expires, display, hidden = row
     terms = (position, order_id, sign, price, lots, cost, reduce_only, post_only, stp, expires)
     if not display:
+        if hidden:
+            raise BrokenDump(f"order {order_id} hides {hidden} lots and is no iceberg")
         return Order(*terms)
     order = IcebergOrder(*terms, display)
     order.hidden = hidden

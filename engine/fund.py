@@ -160,10 +160,10 @@ class Fund:
                 *self.losses,
                 *self.deleveraged,
             ),
-            *(self.adl_trigger.rows(name) if self.adl_trigger is not None else ()),
-            *(("pending_gain", name, cause, amount) for cause, amount in self.pending_gains.items() if amount),
-            *(("pending_loss", name, cause, amount) for cause, amount in self.pending_losses.items() if amount),
-            *(("deficit", name, market, amount) for market, amount in self.deficits.items()),
+            *(self.adl_trigger.rows() if self.adl_trigger is not None else ()),
+            *(("pending_gain", cause, amount) for cause, amount in self.pending_gains.items() if amount),
+            *(("pending_loss", cause, amount) for cause, amount in self.pending_losses.items() if amount),
+            *(("deficit", market, amount) for market, amount in self.deficits.items()),
         ]
 
     def restore(self, row: tuple[Any, ...], rows: RowReader) -> None:
@@ -187,30 +187,30 @@ class Fund:
         ) = row
         if self.adl_trigger is not None:
             self.adl_trigger.restore(rows)
-        for _, _, cause, amount in rows.each("pending_gain"):
+        for _, cause, amount in rows.each("pending_gain"):
             self.pending_gains[cause] = amount
             self.gains.balance += amount
-        for _, _, cause, amount in rows.each("pending_loss"):
+        for _, cause, amount in rows.each("pending_loss"):
             self.pending_losses[cause] = amount
             self.losses_due.balance -= amount
-        self.deficits = {market: amount for _, _, market, amount in rows.each("deficit")}
+        self.deficits = {market: amount for _, market, amount in rows.each("deficit")}
 
     def report_rows(self) -> list[Row]:
         """What only a report needs, as rows of plain values."""
-        name, given = self.spec.name, self.donations
+        given = self.donations
         return [
-            ("donations", name, given.count, given.amount, given.cents, given.unpriced),
-            *(("credited", name, cause, amount) for cause, amount in self.credited.items()),
-            *(("debited", name, cause, amount) for cause, amount in self.debited.items()),
-            *(("period", name, *(getattr(period, field) for field in PERIOD_FIELDS)) for period in self.history),
+            ("donations", given.count, given.amount, given.cents, given.unpriced),
+            *(("credited", cause, amount) for cause, amount in self.credited.items()),
+            *(("debited", cause, amount) for cause, amount in self.debited.items()),
+            *(("period", *(getattr(period, field) for field in PERIOD_FIELDS)) for period in self.history),
         ]
 
     def restore_report(self, rows: RowReader) -> None:
         """Be what `report_rows` tell of. Past periods come back without the headers they were published with."""
         given = self.donations
-        _, _, given.count, given.amount, given.cents, given.unpriced = rows.take("donations")
-        self.credited = {cause: amount for _, _, cause, amount in rows.each("credited")}
-        self.debited = {cause: amount for _, _, cause, amount in rows.each("debited")}
-        for _, _, *values in rows.each("period"):
+        _, given.count, given.amount, given.cents, given.unpriced = rows.take("donations")
+        self.credited = {cause: amount for _, cause, amount in rows.each("credited")}
+        self.debited = {cause: amount for _, cause, amount in rows.each("debited")}
+        for _, *values in rows.each("period"):
             fields: dict[str, Any] = dict(zip(PERIOD_FIELDS, values, strict=True))
             self.history.append(FundReconciled(fund=self.spec.name, **fields))

@@ -70,15 +70,15 @@ class FundingRound:
         """The state as rows of plain values. Who has paid is counted only, and is not in the restored `stakes`."""
         return [
             ("funding", market, self.number, self.rate, self.mark, self.took_part, self.paid, self.received),
-            *(_row(market, stake) for stake in self.stakes[self.next :] if stake.owes_funding),
+            *(_row(stake) for stake in self.stakes[self.next :] if stake.owes_funding),
         ]
 
     @classmethod
     def restore(cls, market: Market, row: tuple[Any, ...], rows: RowReader) -> "FundingRound":
         """The round of a market that a row tells of, and the next of `rows`, of those who owe."""
         _, _, number, rate, mark, took_part, paid, received = row
-        stakes: list[Position | Residual] = [market.positions[account] for _, _, account in rows.each(_POSITION_OWES)]
-        stakes.extend(market.residuals[liquidation_id] for _, _, liquidation_id in rows.each(_RESIDUAL_OWES))
+        stakes: list[Position | Residual] = [market.positions[account] for _, account in rows.each(_POSITION_OWES)]
+        stakes.extend(market.residuals[liquidation_id] for _, liquidation_id in rows.each(_RESIDUAL_OWES))
         for stake in stakes:
             stake.owes_funding = True
         restored = cls(number, rate, mark, stakes)
@@ -258,7 +258,7 @@ def _end(state: ShardState, market: Market, funding: FundingRound) -> None:
     )
 
 
-def _row(market: str, stake: Position | Residual) -> Row:
+def _row(stake: Position | Residual) -> Row:
     if isinstance(stake, Position):
-        return _POSITION_OWES, market, stake.account.name
-    return _RESIDUAL_OWES, market, stake.liquidation_id
+        return _POSITION_OWES, stake.account.name
+    return _RESIDUAL_OWES, stake.liquidation_id

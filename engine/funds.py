@@ -77,7 +77,7 @@ class Funds:
         `engine.restoration` reads them.
         """
         yield from self.outbox.rows()
-        yield "settlement", self.asset.name, self.treasury.balance, self.period_end
+        yield "settlement", self.treasury.balance, self.period_end
         for name, treasury in self.treasuries.items():
             yield "treasury", name, treasury.balance
         for shard in self.shards.values():
@@ -96,7 +96,7 @@ class Funds:
     def restore(self, rows: RowReader) -> None:
         """Be what `rows` and `report_rows`, one after the other, tell of."""
         self.outbox.restore(rows)
-        _, _, self.treasury.balance, self.period_end = rows.take("settlement")
+        _, self.treasury.balance, self.period_end = rows.take("settlement")
         treasuries = {}
         for _, name, balance in rows.each("treasury"):
             self.treasuries[name].balance = balance

@@ -232,7 +232,6 @@ class Position:
         parcel = self.parcel
         return (
             "position",
-            self.market.spec.name,
             self.account.name,
             self.sign * parcel.lots,
             parcel.value,
@@ -249,7 +248,6 @@ class Position:
         """Be the position that a row tells of; without its orders, and in no pool or index yet."""
         parcel = self.parcel
         (
-            _,
             _,
             _,
             signed_lots,

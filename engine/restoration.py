@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from engine.account import Account
 from engine.bands import place_pool
 from engine.book import Order, order_of_row
+from engine.digest import hash_rows
 from engine.funding import FundingRound
 from engine.margin import trigger_price
 from engine.market import Market
@@ -54,12 +55,16 @@ def _restore(
     try:
         read(machine, reader)
         reader.end()
-        found = machine.state_hash()
+        again = RowReader(machine.rows())
+        found = hash_rows(again)
+        count = again.number + sum(1 for _ in machine.report_rows())
     except _WRONG_ROWS as error:
         reason = str(error) if isinstance(error, BrokenDump) else f"{type(error).__name__}: {error}"
         raise BrokenDump(f"{machine.stream}: rows cannot be restored, at row {reader.number}: {reason}") from error
     if found != state_hash:
         raise BrokenDump(f"{machine.stream}: the restored state has the hash {found}, not {state_hash}")
+    if count != reader.number:  # one that is there twice may tell of nothing new
+        raise BrokenDump(f"{machine.stream}: there were {reader.number} rows, and of the restored state are {count}")
     return machine
 
 
@@ -96,7 +101,6 @@ def _read_shard(shard: Shard, rows: RowReader) -> None:
     state.outbox.restore(rows)
     (
         _,
-        _,
         state.claims,
         shard.decisions.last,
         state.liquidations,
@@ -123,8 +127,8 @@ def _read_shard(shard: Shard, rows: RowReader) -> None:
     for _, account, name in rows.each("waiting"):
         state.waiting.append(state.markets[name].positions[account] if name else state.accounts[account].pool)
     for _, name, price, is_open, *of_stop in rows.each("triggered"):
-        position = state.markets[name].positions[of_stop[1]]
-        stop = stop_of_row(position, tuple(of_stop))
+        position = state.markets[name].positions[of_stop[0]]
+        stop = stop_of_row(position, ("stop", *of_stop))
         if is_open:
             stops.find(position, stop.command.order_id, stop)
         state.triggered.append((stop, price))
@@ -174,11 +178,13 @@ def _read_market(
     positions, accounts = market.positions, state.accounts
     while rows.kind == "position":
         for row in rows.each("position"):
-            account = accounts[row[2]]
+            account = accounts[row[1]]
             position = Position(account, market)
             position.restore(row)
-            state.register(position)
-            account.waiting += position.waiting
+            position.is_known = True
+            account.positions[name] = positions[account.name] = position
+            if position.waiting:
+                account.waiting += 1
             if position.is_cross and position.sign:
                 account.pool.positions[name] = position
         for _, *order_ids in rows.each("open_orders"):

@@ -6,10 +6,12 @@ about but does not name (the market of an order, say) is told by the rows before
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 Row = tuple[object, ...]
+
+_END: Final[Row] = ("",)
 
 
 class BrokenDump(ValueError):  # noqa: N818 -- reads as what happened
@@ -17,7 +19,7 @@ class BrokenDump(ValueError):  # noqa: N818 -- reads as what happened
 
 
 class RowReader:
-    """Takes rows in their order. `kind` is that of the next one, "" at the end; `number` counts those that were read.
+    """Takes rows in their order. `kind` is that of the next one, "" at the end, and `number` counts those before it.
 
     What comes out is untyped: that the restored state has the hash it should have is the check of all values.
     """
@@ -40,21 +42,34 @@ class RowReader:
         return row
 
     def each(self, kind: str) -> Iterator[tuple[Any, ...]]:
-        """The next rows of this kind, however many there are."""
-        while self.kind == kind:
-            row = self._row
-            self._advance()
+        """The next rows of this kind, however many there are. All are to be taken before anything else is."""
+        row, rows = self._row, self._rows
+        while row[0] == kind:
             yield row
+            row = next(rows, _END)
+            self.number += 1
+        self._row = row
+        self.kind = row[0]
+
+    def __iter__(self) -> Iterator[Row]:
+        """All rows that are left."""
+        row, rows = self._row, self._rows
+        while row is not _END:
+            yield row
+            row = next(rows, _END)
+            self.number += 1
+        self._row = row
+        self.kind = row[0]
 
     def end(self) -> None:
         """Nothing may follow. Raises BrokenDump."""
-        if self._row:
+        if self._row is not _END:
             raise BrokenDump(f"expected the end, found {self.kind}")
 
     def _advance(self) -> None:
-        self._row = next(self._rows, ())
-        self.kind = self._row[0] if self._row else ""
+        self._row = next(self._rows, _END)
         self.number += 1
+        self.kind = self._row[0] if self._row else "an empty row"
 
 
 def reorder(table: dict[str, T], restored: dict[str, T], what: str) -> None:

@@ -147,7 +147,6 @@ class Shard:
         yield from state.outbox.rows()
         yield (
             "shard",
-            state.spec.name,
             state.claims,
             self.decisions.last,
             state.liquidations,
@@ -171,7 +170,7 @@ class Shard:
         for stop, price in state.triggered:
             # One that was cancelled meanwhile has its turn, too, and another may have its id by then.
             is_open = stop.position.stops.get(stop.command.order_id) is stop
-            yield "triggered", stop.position.market.spec.name, price, is_open, *stop.row()
+            yield "triggered", stop.position.market.spec.name, price, is_open, *stop.row()[1:]
         for timer in sorted(state.timers):
             yield "timer", *timer
         yield from state.transfers.rows("transfer")

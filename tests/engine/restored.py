@@ -146,3 +146,19 @@ class Twins:
         if fields.get("shard") in self.spec.shards:
             return [f"engine:{fields['shard']}"]
         return [f"engine:{self.spec.shard_of_market.get(fields.get('market', ''), engine)}"]
+
+
+def same_when_restored(config: VenueConfig, log: list[bytes]) -> set[object]:
+    """Apply commands to a venue, and to one that is restored after each of them; the kinds of rows that came up."""
+    plain, other = Venue(config), Venue(config)
+    assert [encode(event) for event in plain.genesis()] == [encode(event) for event in other.genesis()]
+    kinds: set[object] = set()
+    for record in log:
+        events = other.apply(decode_command(record))
+        assert [encode(event) for event in plain.apply(decode_command(record))] == [encode(event) for event in events]
+        restore_machines(other)
+        assert other.report() == plain.report()  # the state hash is part of it
+        kinds.update(
+            row[0] for machine in (*plain.shards.values(), *plain.settlements.values()) for row in machine.rows()
+        )
+    return kinds
