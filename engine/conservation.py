@@ -20,7 +20,7 @@ from engine.settlement import Settlement
 from engine.shard import Shard
 
 
-class InvariantBroken(AssertionError):  # noqa: N818 -- reads as what happened
+class InvariantBroken(AssertionError):
     """The state contradicts a rule that never bends. Says which."""
 
 

@@ -47,7 +47,7 @@ Code = Literal[
 ]
 
 
-class Refused(Exception):  # noqa: N818 -- an answer to the sender, not an error of the machine
+class Refused(Exception):
     """A stable code and a sentence that says what was found and what was expected."""
 
     def __init__(self, code: Code, reason: str) -> None:

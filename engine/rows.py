@@ -14,7 +14,7 @@ Row = tuple[object, ...]
 _END: Final[Row] = ("",)
 
 
-class BrokenDump(ValueError):  # noqa: N818 -- reads as what happened
+class BrokenDump(ValueError):
     """Rows from which no state can be restored. Says which row, and what is wrong with it."""
 
 

@@ -1,7 +1,7 @@
 """Gapless numbering between engine and settlement: each applies last + 1, and stops on a gap."""
 
 
-class BrokenStream(RuntimeError):  # noqa: N818 -- reads as what happened
+class BrokenStream(RuntimeError):
     """A record on an internal topic is missing or makes no sense. The service must stop: its state cannot follow."""
 
 

@@ -93,6 +93,11 @@ class Settlement:
         return self.outbox.event_time
 
     @property
+    def applied(self) -> int:
+        """The number of the last input that was applied."""
+        return self.outbox.cause
+
+    @property
     def period_end(self) -> int:
         """When the next reconciliation period of a fund ends."""
         return self._funds.period_end

@@ -92,6 +92,15 @@ class Shard:
         """The largest `ts` applied so far, in µs."""
         return self.state.now
 
+    @property
+    def applied(self) -> int:
+        """The number of the last input that was applied."""
+        return self.state.outbox.cause
+
+    def genesis(self) -> list[Event]:
+        """Nothing comes before the first input of a shard."""
+        return []
+
     def apply(self, command: Command | AnyDecision) -> list[Event]:
         """Apply one input and return what it caused. Raises BrokenStream when a decision is missing."""
         state = self.state

@@ -10,7 +10,7 @@ from tests.reference.rules import Asset
 LINES_PER_POSTING = 1_000
 
 
-class Refused(Exception):  # noqa: N818 -- an answer, not an error
+class Refused(Exception):
     """A command that makes no sense for the state."""
 
     def __init__(self, code: str) -> None:

@@ -1,0 +1,86 @@
+"""Reads the journal of one stream, from an offset to its end or on and on."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from consumers.kafka.inputs import InputLost, offsets, open_consumer
+from consumers.service.journal import Record, decode_record
+
+_POLL_MS = 200
+
+
+class JournalRecord(NamedTuple):
+    """A record of the journal: where it stands, its bytes, and what it says."""
+
+    where: str
+    offset: int
+    timestamp: int
+    value: bytes
+    record: Record
+
+
+class JournalReader:
+    """The journal partition of one stream."""
+
+    def __init__(self, options: Mapping[str, Any], prefix: str, partition: int) -> None:
+        self._partition = TopicPartition(f"{prefix}journal", partition)
+        self._consumer = open_consumer(options)
+        self.first = 0
+        self.fetched_at = 0
+
+    async def start(self, position: int | None = None) -> None:
+        """Connect and go to a position; None: to the beginning. Raises InputLost where that is gone or never was."""
+        await self._consumer.start()
+        self._consumer.assign([self._partition])
+        self.first, end = await offsets(self._consumer, self._partition)
+        name = f"{self._partition.topic}/{self._partition.partition}"
+        if position is None:
+            position = self.first
+        if not self.first <= position <= end:
+            raise InputLost(f"{name}: expected offset {position}; it has those from {self.first} to {end}")
+        self._consumer.seek(self._partition, position)
+
+    async def end(self) -> int:
+        """The offset behind the last committed record."""
+        return (await offsets(self._consumer, self._partition))[1]
+
+    async def seek_to_end(self) -> None:
+        """Leave out all that there is now."""
+        self._consumer.seek(self._partition, await self.end())
+
+    async def position(self) -> int:
+        """The offset to be read next."""
+        position: int = await self._consumer.position(self._partition)
+        return position
+
+    async def poll(self, timeout_ms: int = _POLL_MS) -> list[JournalRecord]:
+        """What has come, or nothing after the timeout. Raises JournalError for what cannot be read."""
+        try:
+            records = await self._consumer.getmany(timeout_ms=timeout_ms)
+        except OffsetOutOfRangeError:
+            raise InputLost(f"{self._partition.topic}/{self._partition.partition}: the journal was cut off") from None
+        read = []
+        for record in records.get(self._partition, ()):
+            where = f"{record.topic}/{record.partition}/{record.offset}"
+            value = record.value or b""
+            read.append(JournalRecord(where, record.offset, record.timestamp, value, decode_record(value, where)))
+        return read
+
+    async def to_end(self) -> AsyncIterator[JournalRecord]:
+        """All records up to what is the end now. Markers of transactions count as offsets, so it waits by position."""
+        end = await self.end()
+        while await self.position() < end:
+            for record in await self.poll():
+                yield record
+
+    def last_fetch_ms(self) -> int | None:
+        """When the broker last answered a fetch, in ms of this machine's clock; None: never."""
+        moment: int | None = self._consumer.last_poll_timestamp(self._partition)
+        return moment
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()

@@ -1,0 +1,194 @@
+"""One instance of a stream's service, from its start to its end.
+
+Every instance begins as a follower of the journal. It leads once the journal has been silent for long enough: a plain
+start refuses to wait for that, a standby does nothing else. To lead is, in this order: fence whoever led before, read
+the journal to its now unchangeable end, go on from the positions in it.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import time
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from consumers.kafka.connection import Cluster, KafkaUnreachable, client_options, reachable
+from consumers.kafka.follower import Follower
+from consumers.kafka.inputs import InputLost, InputReader
+from consumers.kafka.journal_reader import JournalReader
+from consumers.kafka.output import CommitInDoubt, Fenced, Output
+from consumers.kafka.settings import ServiceConfig
+from consumers.service.exits import Exit, leave
+from consumers.service.journal import Header, JournalError
+from consumers.service.loop import Leader, Observer, Pace
+from consumers.service.publication import Publisher
+from consumers.service.replica import Replica
+from consumers.service.sequencing import Poisoned, Sequencer
+from consumers.service.stream import WRITTEN, Stream
+from engine.sequence import BrokenStream
+
+COOL_DOWN_SECONDS: Final = 10.0
+"""For how long an instance that was replaced leaves its successor alone."""
+
+REACH_SECONDS: Final = 30.0
+"""For how long a start waits for a broker to answer."""
+
+TICK_SECONDS: Final = 1.0
+"""Idleness after which a leader lets time pass."""
+
+log = structlog.get_logger()
+
+
+class Refused(RuntimeError):
+    """This instance must not or cannot lead: says why, and what to do."""
+
+
+class Launch(NamedTuple):
+    """What one start is told: who it is, by which code, with which config, and how it may come to lead."""
+
+    instance: str
+    code: str
+    config_text: str
+    standby: bool
+    takeover: bool
+    quarantined: frozenset[str]
+
+
+class Service:
+    """A stream's service. `run` returns the exit code of an orderly end; anything else ends the process on the spot."""
+
+    def __init__(self, stream: Stream, settings: ServiceConfig, launch: Launch, observer: Observer) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._options: dict[str, Any] = client_options(settings)
+        self._prefix = settings.kafka.topic_prefix
+        self._launch = launch
+        self._observer = observer
+        self._cluster = ""
+        self._stopping = asyncio.Event()
+        self._leader: Leader | None = None
+
+    async def run(self) -> Exit:
+        """Follow, lead when it is time, stop when asked to. Raises UsageFailure where Kafka cannot be used at all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        topics = sorted({source.topic for source in self._stream.inputs} | WRITTEN[self._stream.kind])
+        self._cluster = (await self._reach(tuple(topics))).id
+        stream = self._stream.name
+        try:
+            follower = await self._follow()
+            if follower is not None:
+                await self._lead(follower)
+        except Fenced as error:
+            leave(Exit.FENCED, "fenced", stream=stream, reason=str(error))
+        except CommitInDoubt as error:
+            leave(Exit.IN_DOUBT, "commit_in_doubt", stream=stream, reason=str(error))
+        except Refused as error:
+            leave(Exit.REFUSED, "refused", stream=stream, reason=str(error))
+        except Poisoned as error:
+            leave(Exit.FAILED, "poisoned", stream=stream, at=error.arrival.place, reason=str(error))
+        except (JournalError, InputLost, BrokenStream) as error:
+            leave(Exit.FAILED, "cannot_continue", stream=stream, reason=str(error))
+        except Exception as error:  # noqa: BLE001 -- whatever it is, memory is in doubt and the process ends here
+            leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
+        return Exit.STOPPED
+
+    async def _reach(self, topics: tuple[str, ...]) -> Cluster:
+        """Connect; where nobody answers, again for a while, as brokers and services may be started together."""
+        end = time.monotonic() + REACH_SECONDS
+        while True:
+            try:
+                return await reachable(self._settings, topics)
+            except KafkaUnreachable as failure:
+                if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
+                    raise
+                log.warning("kafka_unreachable", stream=self._stream.name, reason=failure.message)
+            await asyncio.sleep(1)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        if self._leader is not None:
+            self._leader.stop()
+
+    async def _follow(self) -> Follower | None:
+        """Follow the journal until this instance may lead; None when it was told to stop before."""
+        stream, launch = self._stream, self._launch
+        publisher = Publisher(stream.name, stream.partition_of, self._settings.service.headers)
+        reader = JournalReader(self._options, self._prefix, stream.partition)
+        follower = Follower(Replica(stream, publisher, launch.code), reader)
+        await reader.start()
+        await follower.catch_up()
+        log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
+        silence = self._settings.service.silence.seconds
+        while not self._stopping.is_set():
+            heard = await follower.follow()
+            if not follower.records and not launch.standby:
+                return follower  # nobody has ever led
+            if follower.silence >= silence and follower.may_take_over(launch.instance, COOL_DOWN_SECONDS):
+                return follower
+            if heard and not launch.standby:
+                if launch.takeover:
+                    return follower
+                raise Refused(
+                    f"instance {follower.tenure.instance} of this stream is alive; start with --standby to wait for "
+                    "its end, or with --takeover to replace it"
+                )
+        await reader.stop()
+        return None
+
+    async def _lead(self, follower: Follower) -> None:
+        stream, replica, launch, terms = self._stream, follower.replica, self._launch, self._settings.service
+        output = Output(
+            self._options,
+            transactional_id=f"{self._prefix}{stream.name}",
+            prefix=self._prefix,
+            transaction_timeout=terms.transaction_timeout.seconds,
+            commit_deadline=terms.commit_deadline.seconds,
+        )
+        await output.start()
+        await follower.catch_up()
+        await follower.reader.stop()
+        header = Header(
+            stream=stream.name,
+            first=0,
+            last=0,
+            chain="",
+            config="",
+            code=launch.code,
+            cluster=self._cluster,
+            instance=launch.instance,
+            epoch=output.epoch,
+        )
+        wake = asyncio.Event()
+        sources = [
+            InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake) for source in stream.inputs
+        ]
+        await asyncio.gather(
+            *(each.start(replica.next.get(each.source.name), replica.seen.get(each.source.name)) for each in sources)
+        )
+        self._leader = leader = Leader(
+            Sequencer(replica, header, ahead_max=terms.ts_ahead.ms * 1_000, quarantined=launch.quarantined),
+            sources,
+            output,
+            stream.partition,
+            pace=Pace(terms.heartbeat.seconds, TICK_SECONDS if terms.clock_ticks else None),
+            wake=wake,
+            observer=self._observer,
+        )
+        log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=launch.instance)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        if not replica.has_begun:
+            await leader.commit_genesis(launch.config_text)
+        if self._stopping.is_set():
+            leader.stop()
+        await leader.run()
+        log.info("stopped", stream=stream.name, applied=replica.applied)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(terms.commit_deadline.seconds):
+                await asyncio.gather(*(each.stop() for each in sources))
+                await output.stop()
