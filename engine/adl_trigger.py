@@ -11,6 +11,7 @@ until all of it has left the window, so a value is forgotten up to window ÷ BUC
 from typing import Final
 
 from engine.fixed import RATE
+from engine.rows import Row, RowReader
 from engine.spec import TriggerSpec
 
 BUCKETS: Final = 480
@@ -65,11 +66,19 @@ class AdlTrigger:
         covered = sum(bucket.covered for bucket in self._buckets)
         return sum(bucket.weighted for bucket in self._buckets) // covered if covered else self._worth
 
-    def rows(self, fund: str) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def restore(self, rows: RowReader) -> None:
+        """Go on where `rows` were taken."""
+        _, self.is_active, self._since, self._worth = rows.take("adl_trigger")
+        for _, number, highest, weighted, covered in rows.each("bucket"):
+            bucket = _Bucket(number, highest)
+            bucket.weighted, bucket.covered = weighted, covered
+            self._buckets.append(bucket)
+
+    def rows(self) -> list[Row]:
+        """The state as rows of plain values."""
         return [
-            ("adl_trigger", fund, self.is_active, self._since, self._worth),
-            *(("bucket", fund, b.number, b.highest, b.weighted, b.covered) for b in self._buckets),
+            ("adl_trigger", self.is_active, self._since, self._worth),
+            *(("bucket", b.number, b.highest, b.weighted, b.covered) for b in self._buckets),
         ]
 
     def _is_down(self) -> bool:

@@ -11,8 +11,9 @@ and queues behind all others at the price.
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from engine.rows import BrokenDump, Row
 from schemas.fields import SelfTradePrevention
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Order:
         self.ahead: Order | None = None
         self.behind: Order | None = None
 
-    def row(self) -> tuple[object, ...]:
-        """The state as a row of plain values, for the state hash."""
+    def row(self) -> Row:
+        """The state as a row of plain values."""
         return (
             "order",
             self.position.account.name,
@@ -96,6 +97,19 @@ class Order:
             self.display,
             self.hidden,
         )
+
+
+def order_of_row(position: "Position", row: tuple[Any, ...]) -> Order:
+    """The order that a row tells of, which is not in the book yet."""
+    _, _, order_id, sign, price, lots, cost, reduce_only, post_only, stp, expires, display, hidden = row
+    terms = (position, order_id, sign, price, lots, cost, reduce_only, post_only, stp, expires)
+    if not display:
+        if hidden:
+            raise BrokenDump(f"order {order_id} hides {hidden} lots and is no iceberg")
+        return Order(*terms)
+    order = IcebergOrder(*terms, display)
+    order.hidden = hidden
+    return order
 
 
 class IcebergOrder(Order):

@@ -1,17 +1,25 @@
 """An insurance fund: its balance, what is reserved of it, and its books."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from engine.adl_trigger import AdlTrigger
 from engine.donations import Donations
 from engine.purse import Purse
+from engine.rows import Row, RowReader
 from engine.spec import FundSpec
+from schemas.envelope import Event
 from schemas.events import FundReconciled
 from schemas.fields import CauseKind
 
 PENDING_GAINS: Final[tuple[CauseKind, ...]] = ("surplus", "takeover_pnl")
 PENDING_LOSSES: Final[tuple[CauseKind, ...]] = ("takeover_pnl", "loss")
 """What waits for the reconciliation of a `daily` fund, in the order in which it is booked then."""
+
+PERIOD_FIELDS: Final = tuple(
+    field for field in FundReconciled.__struct_fields__ if field not in (*Event.__struct_fields__, "fund")
+)
+"""What a past reconciliation period is known by."""
 
 
 class Tally:
@@ -27,6 +35,10 @@ class Tally:
         """Count one amount."""
         self.count += 1
         self.total += amount
+
+    def __iter__(self) -> Iterator[int]:
+        """Count, then sum."""
+        return iter((self.count, self.total))
 
     def clear(self) -> None:
         """Start anew."""
@@ -130,12 +142,13 @@ class Fund:
             return 0
         return self.minimum - self.purse.balance + sum(self.deficits.values())
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def rows(self) -> list[Row]:
+        """What influences later events, as rows of plain values."""
+        name = self.spec.name
         return [
             (
                 "fund",
-                self.spec.name,
+                name,
                 self.purse.balance,
                 self.minimum,
                 self.reserved,
@@ -143,10 +156,61 @@ class Fund:
                 self.period_start,
                 self.period_end,
                 self.period_opening,
-                *((tally.count, tally.total) for tally in (self.surpluses, self.losses, self.deleveraged)),
+                *self.surpluses,
+                *self.losses,
+                *self.deleveraged,
             ),
-            *(self.adl_trigger.rows(self.spec.name) if self.adl_trigger is not None else ()),
-            *(("pending", self.spec.name, cause, amount) for cause, amount in self.pending_gains.items() if amount),
-            *(("pending", self.spec.name, cause, -amount) for cause, amount in self.pending_losses.items() if amount),
-            *(("deficit", self.spec.name, market, amount) for market, amount in self.deficits.items()),
+            *(self.adl_trigger.rows() if self.adl_trigger is not None else ()),
+            *(("pending_gain", cause, amount) for cause, amount in self.pending_gains.items() if amount),
+            *(("pending_loss", cause, amount) for cause, amount in self.pending_losses.items() if amount),
+            *(("deficit", market, amount) for market, amount in self.deficits.items()),
         ]
+
+    def restore(self, row: tuple[Any, ...], rows: RowReader) -> None:
+        """Be what a row and the next of `rows` tell of."""
+        (
+            _,
+            _,
+            self.purse.balance,
+            self.minimum,
+            self.reserved,
+            self.is_below_minimum,
+            self.period_start,
+            self.period_end,
+            self.period_opening,
+            self.surpluses.count,
+            self.surpluses.total,
+            self.losses.count,
+            self.losses.total,
+            self.deleveraged.count,
+            self.deleveraged.total,
+        ) = row
+        if self.adl_trigger is not None:
+            self.adl_trigger.restore(rows)
+        for _, cause, amount in rows.each("pending_gain"):
+            self.pending_gains[cause] = amount
+            self.gains.balance += amount
+        for _, cause, amount in rows.each("pending_loss"):
+            self.pending_losses[cause] = amount
+            self.losses_due.balance -= amount
+        self.deficits = {market: amount for _, market, amount in rows.each("deficit")}
+
+    def report_rows(self) -> list[Row]:
+        """What only a report needs, as rows of plain values."""
+        given = self.donations
+        return [
+            ("donations", given.count, given.amount, given.cents, given.unpriced),
+            *(("credited", cause, amount) for cause, amount in self.credited.items()),
+            *(("debited", cause, amount) for cause, amount in self.debited.items()),
+            *(("period", *(getattr(period, field) for field in PERIOD_FIELDS)) for period in self.history),
+        ]
+
+    def restore_report(self, rows: RowReader) -> None:
+        """Be what `report_rows` tell of. Past periods come back without the headers they were published with."""
+        given = self.donations
+        _, given.count, given.amount, given.cents, given.unpriced = rows.take("donations")
+        self.credited = {cause: amount for _, cause, amount in rows.each("credited")}
+        self.debited = {cause: amount for _, cause, amount in rows.each("debited")}
+        for _, *values in rows.each("period"):
+            fields: dict[str, Any] = dict(zip(PERIOD_FIELDS, values, strict=True))
+            self.history.append(FundReconciled(fund=self.spec.name, **fields))

@@ -30,42 +30,60 @@ its size is that of the begin, and what it pays is the same whenever it does. A 
 not owe.
 """
 
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, divide_down, divide_up, trimmed_text
 from engine.market import Market
 from engine.position import Parcel, Position
 from engine.residual import Residual
+from engine.rows import Row, RowReader
 from engine.spec import MarketSpec
 from engine.state import POSITION_SIDES, ShardState
 from schemas.events import FundingPaid, FundingSettled
+
+_POSITION_OWES: Final = "owes_funding"
+_RESIDUAL_OWES: Final = "residual_owes_funding"
 
 
 class FundingRound:
     """A funding that has begun and is not over.
 
     `rate` is in 10^-9 and `mark` in ticks; `number` counts the rounds of the market. `stakes` are the positions and
-    residuals that were open when it began: those before `next` have paid, of the others `owing` have not.
+    residuals that were open when it began, `took_part` many: those before `next` have paid, of the others `owing` have
+    not.
     """
 
-    __slots__ = ("mark", "next", "number", "owing", "paid", "rate", "received", "stakes")
+    __slots__ = ("mark", "next", "number", "owing", "paid", "rate", "received", "stakes", "took_part")
 
     def __init__(self, number: int, rate: int, mark: int, stakes: list[Position | Residual]) -> None:
         self.number = number
         self.rate = rate
         self.mark = mark
         self.stakes = stakes
+        self.took_part = len(stakes)
         self.next = 0
         self.owing = len(stakes)
         self.paid = 0
         self.received = 0
 
-    def rows(self, market: str) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def rows(self, market: str) -> list[Row]:
+        """The state as rows of plain values. Who has paid is counted only, and is not in the restored `stakes`."""
         return [
-            ("funding", market, self.number, self.rate, self.mark, len(self.stakes), self.paid, self.received),
-            *(("owes_funding", market, _name(stake)) for stake in self.stakes[self.next :] if stake.owes_funding),
+            ("funding", market, self.number, self.rate, self.mark, self.took_part, self.paid, self.received),
+            *(_row(stake) for stake in self.stakes[self.next :] if stake.owes_funding),
         ]
+
+    @classmethod
+    def restore(cls, market: Market, row: tuple[Any, ...], rows: RowReader) -> "FundingRound":
+        """The round of a market that a row tells of, and the next of `rows`, of those who owe."""
+        _, _, number, rate, mark, took_part, paid, received = row
+        stakes: list[Position | Residual] = [market.positions[account] for _, account in rows.each(_POSITION_OWES)]
+        stakes.extend(market.residuals[liquidation_id] for _, liquidation_id in rows.each(_RESIDUAL_OWES))
+        for stake in stakes:
+            stake.owes_funding = True
+        restored = cls(number, rate, mark, stakes)
+        restored.took_part, restored.paid, restored.received = took_part, paid, received
+        return restored
 
 
 class _Booked(NamedTuple):
@@ -235,10 +253,12 @@ def _end(state: ShardState, market: Market, funding: FundingRound) -> None:
             paid=amount(funding.paid),
             received=amount(funding.received),
             dust=amount(dust),
-            positions=len(funding.stakes),
+            positions=funding.took_part,
         )
     )
 
 
-def _name(stake: Position | Residual) -> str:
-    return stake.account.name if isinstance(stake, Position) else stake.liquidation_id
+def _row(stake: Position | Residual) -> Row:
+    if isinstance(stake, Position):
+        return _POSITION_OWES, stake.account.name
+    return _RESIDUAL_OWES, stake.liquidation_id

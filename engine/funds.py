@@ -3,6 +3,7 @@
 Every movement is a line of the ledger and an event of the fund. A credit first repays what the fund's markets miss.
 """
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from engine.digest import hash_rows
@@ -11,6 +12,7 @@ from engine.fund import Fund, Reservation
 from engine.outbox import Outbox
 from engine.purse import Ledger, Purse
 from engine.remembered import Remembered
+from engine.rows import Row, RowReader, reorder
 from engine.sequence import BrokenStream, Incoming
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import Decision, DeficitRepaid
@@ -78,23 +80,56 @@ class Funds:
         """SHA-256 over everything that can influence a later event."""
         return hash_rows(self.rows())
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, each collection in the order in which it is worked through."""
-        rows = self.outbox.rows()
-        rows.append(("config", self.spec.config_hash))
-        rows.append(("settlement", self.asset.name, self.treasury.balance, self.period_end))
+    def rows(self) -> Iterator[Row]:
+        """What influences later events, as rows of plain values, each collection in the order of its use.
+
+        `engine.restoration` reads them.
+        """
+        yield from self.outbox.rows()
+        yield "config", self.spec.config_hash
+        yield "settlement", self.treasury.balance, self.period_end
         for name, treasury in self.treasuries.items():
-            rows.append(("treasury", name, treasury.balance))
+            yield "treasury", name, treasury.balance
         for shard in self.shards.values():
-            rows.append(("counterpart", shard.name, shard.claims.last, shard.decisions, shard.transit.balance))
+            yield "counterpart", shard.name, shard.claims.last, shard.decisions, shard.transit.balance
         for fund in self.by_name.values():
-            rows.extend(fund.rows())
+            yield from fund.rows()
         for liquidation_id, held in self.reservations.items():
-            rows.append(
-                ("reservation", liquidation_id, held.fund.spec.name, held.round, held.budget, held.loss, held.pending)
-            )
-        rows.extend(self.transfers.rows("transfer"))
-        return rows
+            yield "reservation", liquidation_id, held.fund.spec.name, held.round, held.budget, held.loss, held.pending
+        yield from self.transfers.rows("transfer")
+
+    def report_rows(self) -> Iterator[Row]:
+        """What only a report needs, as rows of plain values."""
+        for fund in self.by_name.values():
+            yield from fund.report_rows()
+
+    def restore(self, rows: RowReader) -> None:
+        """Be what `rows` and `report_rows`, one after the other, tell of."""
+        self.outbox.restore(rows)
+        rows.expect("config", self.spec.config_hash)
+        _, self.treasury.balance, self.period_end = rows.take("settlement")
+        treasuries = {}
+        for _, name, balance in rows.each("treasury"):
+            self.treasuries[name].balance = balance
+            treasuries[name] = self.treasuries[name]
+        reorder(self.treasuries, treasuries, "treasury")
+        shards = {}
+        for _, name, claims, decisions, transit in rows.each("counterpart"):
+            shards[name] = shard = self.shards[name]
+            shard.claims.last, shard.decisions, shard.transit.balance = claims, decisions, transit
+        reorder(self.shards, shards, "shard")
+        funds = {}
+        while rows.kind == "fund":
+            row = rows.take("fund")
+            fund = funds[row[1]] = self.by_name[row[1]]
+            fund.restore(row, rows)
+        reorder(self.by_name, funds, "fund")
+        for _, liquidation_id, name, round_, budget, loss, pending in rows.each("reservation"):
+            held = self.reservations[liquidation_id] = Reservation(self.by_name[name], round_, budget)
+            held.loss, held.pending = loss, pending
+        self.transfers.restore("transfer", rows)
+        for fund in self.by_name.values():
+            fund.restore_report(rows)
 
     @property
     def from_outside(self) -> int:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from engine.purse import Ledger
+from engine.rows import BrokenDump, Row, RowReader
 from engine.spec import AssetSpec
 from schemas.envelope import Event
 from schemas.events import LedgerPosted
@@ -60,8 +61,15 @@ class Outbox:
         events, self._events = self._events, []
         return events
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def restore(self, rows: RowReader) -> None:
+        """Go on where `rows` were taken."""
+        _, stream, self.seq, self.cause, self.event_time = rows.take("outbox")
+        if stream != self.stream:
+            raise BrokenDump(f"expected rows of {self.stream}, found those of {stream}")
+        self._last_on_topic = {topic: seq for _, topic, seq in rows.each("topic")}
+
+    def rows(self) -> list[Row]:
+        """The state as rows of plain values."""
         return [
             ("outbox", self.stream, self.seq, self.cause, self.event_time),
             *(("topic", topic, seq) for topic, seq in sorted(self._last_on_topic.items())),

@@ -5,12 +5,13 @@ and, if it is isolated, a margin purse M; a cross position is carried by the wal
 value, so the signed entry values of a market sum to what its clearing purse owes.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.book import Order
 from engine.contract import NO_TRIGGER
-from engine.fixed import RATE, divide_up, share_down
+from engine.fixed import RATE, RATE_PLACES, divide_up, share_down, trimmed_text
 from engine.purse import Purse
+from engine.rows import Row
 from engine.stops import StopOrder
 from schemas.fields import MarginMode
 
@@ -226,22 +227,43 @@ class Position:
         if not order.lots:
             del self.orders[order.order_id]
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash; orders are rows of the book."""
+    def row(self) -> Row:
+        """The state as a row of plain values; orders are rows of the book."""
         parcel = self.parcel
-        return [
-            (
-                "position",
-                self.market.spec.name,
-                self.account.name,
-                self.signed_lots,
-                parcel.value,
-                parcel.start_lots,
-                parcel.start_value,
-                self.margin.balance,
-                self.is_cross,
-                self.leverage,
-                self.reduced_at,
-                self.waiting,
-            )
-        ]
+        return (
+            "position",
+            self.account.name,
+            self.sign * parcel.lots,
+            parcel.value,
+            parcel.start_lots,
+            parcel.start_value,
+            self.margin.balance,
+            self.is_cross,
+            self.leverage,
+            self.reduced_at,
+            self.waiting,
+        )
+
+    def restore(self, row: tuple[Any, ...]) -> None:
+        """Be the position that a row tells of; without its orders, and in no pool or index yet."""
+        parcel = self.parcel
+        (
+            _,
+            _,
+            signed_lots,
+            parcel.value,
+            parcel.start_lots,
+            parcel.start_value,
+            self.margin.balance,
+            self.is_cross,
+            leverage,
+            self.reduced_at,
+            self.waiting,
+        ) = row
+        if signed_lots:
+            self.sign = 1 if signed_lots > 0 else -1
+            parcel.lots = abs(signed_lots)
+        if leverage != self.leverage:
+            self.leverage = leverage
+            self.leverage_text = trimmed_text(leverage, RATE_PLACES)
+            self.notional_limit = self.market.spec.notional_limit(leverage)

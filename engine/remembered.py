@@ -1,6 +1,9 @@
 """Ids that were used and must not be used again for a while."""
 
+from collections.abc import Iterator
+
 from engine.reject import Refused
+from engine.rows import Row, RowReader
 
 
 class Remembered:
@@ -58,11 +61,16 @@ class Remembered:
         """Whether a command of this time might repeat one that is forgotten by now."""
         return ts + self._memory <= now or ts <= self._complete_after
 
-    def rows(self, kind: str) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
-        rows: list[tuple[object, ...]] = [(kind, self._turn_at)]
-        if self._complete_after >= 0:
-            rows.append((kind, "complete_after", self._complete_after))
+    def restore(self, kind: str, rows: RowReader) -> None:
+        """Remember what `rows` of this kind say."""
+        _, self._turn_at, self._complete_after, older = rows.take(f"{kind}s")
+        for row in rows.each(kind):
+            generation = self._older if len(self._older) < older else self._newer
+            generation[row[1:-2]] = row[-2:]
+
+    def rows(self, kind: str) -> Iterator[Row]:
+        """The state as rows of plain values, the older ids first."""
+        yield f"{kind}s", self._turn_at, self._complete_after, len(self._older)
         for generation in (self._older, self._newer):
-            rows.extend((kind, *key, *noted) for key, noted in generation.items())
-        return rows
+            for key, noted in generation.items():
+                yield kind, *key, *noted

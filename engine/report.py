@@ -1,22 +1,16 @@
 """The state in words: what reports and queries show of funds, accounts and markets. Decimals as strings."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from engine.adl_lights import Place, places
 from engine.donations import usd_text
-from engine.fund import Fund
+from engine.fund import PERIOD_FIELDS, Fund
 from engine.margin import maintenance_margin, mark_value, unrealised_pnl
 from engine.pool import bankruptcy_value, free_balance, liquidation_price
 from engine.position import Position
 from engine.settlement import Settlement
 from engine.shard import Shard
-from schemas.envelope import Event
-from schemas.events import FundReconciled
-
-_PERIOD_FIELDS: Final = tuple(
-    field for field in FundReconciled.__struct_fields__ if field not in (*Event.__struct_fields__, "fund")
-)
 
 
 def report_funds(settlement: Settlement) -> dict[str, Any]:
@@ -28,7 +22,7 @@ def report_funds(settlement: Settlement) -> dict[str, Any]:
             "opening": text(fund.spec.opening),
             **_report_sums(settlement, [fund]),
             "deficits": {market: text(amount) for market, amount in sorted(fund.deficits.items())},
-            "history": [{field: getattr(period, field) for field in _PERIOD_FIELDS} for period in fund.history],
+            "history": [{field: getattr(period, field) for field in PERIOD_FIELDS} for period in fund.history],
         }
         for name, fund in settlement.funds.items()
     }

@@ -1,7 +1,10 @@
 """What a liquidation order did not sell: first in suspense, then a fund's inventory or ADL's work."""
 
+from typing import Any
+
 from engine.fixed import share_down
 from engine.position import Parcel
+from engine.rows import Row
 
 
 def value_of_part(value: int, lots: int, whole: int, exposure: int) -> int:
@@ -100,31 +103,54 @@ class Residual:
         self.parcel = Parcel(lots, value)
         return rest
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def row(self) -> Row:
+        """The state as a row of plain values."""
         parcel = self.parcel
-        return [
-            (
-                "residual",
-                self.liquidation_id,
-                self.side,
-                parcel.lots,
-                parcel.value,
-                parcel.start_lots,
-                parcel.start_value,
-                self.round,
-                self.is_open,
-                self.fund,
-                self.budget,
-                self.loss,
-                self.taken_over_at,
-                self.slice_lots,
-                self.next_slice_at,
-                self.traded_lots,
-                self.traded_value,
-                self.pnl,
-                self.adl_lots,
-                self.balance,
-                self.socialised,
-            )
-        ]
+        return (
+            "residual",
+            self.number,
+            self.liquidation_id,
+            self.side,
+            parcel.lots,
+            parcel.value,
+            parcel.start_lots,
+            parcel.start_value,
+            self.round,
+            self.is_open,
+            self.fund,
+            self.budget,
+            self.loss,
+            self.taken_over_at,
+            self.slice_lots,
+            self.next_slice_at,
+            self.traded_lots,
+            self.traded_value,
+            self.pnl,
+            self.adl_lots,
+            self.balance,
+            self.socialised,
+        )
+
+
+def residual_of_row(direction: int, row: tuple[Any, ...]) -> Residual:
+    """The residual that a row tells of, in a market whose contract has this direction."""
+    _, number, liquidation_id, side, lots, value, start_lots, start_value, *rest = row
+    residual = Residual(number, liquidation_id, side, side * direction, Parcel(lots, value))
+    residual.parcel.start_lots, residual.parcel.start_value = start_lots, start_value
+    (
+        residual.round,
+        residual.is_open,
+        residual.fund,
+        residual.budget,
+        residual.loss,
+        residual.taken_over_at,
+        residual.slice_lots,
+        residual.next_slice_at,
+        residual.traded_lots,
+        residual.traded_value,
+        residual.pnl,
+        residual.adl_lots,
+        residual.balance,
+        residual.socialised,
+    ) = rest
+    return residual

@@ -12,7 +12,7 @@ engine says what the residual lost.
 A takeover's losses are bounded by its reservation and reservations by the balance, so no fund goes below zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from engine.fixed import RATE, divide_up, share_down
@@ -23,6 +23,7 @@ from engine.funds import Counterpart, Funds
 from engine.minimum import check_minimums
 from engine.reconciliation import reconcile
 from engine.residual import value_of_part
+from engine.rows import Row, RowReader
 from engine.sequence import BrokenStream
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import (
@@ -96,6 +97,11 @@ class Settlement:
         return self._funds.spec.config
 
     @property
+    def event_time(self) -> int:
+        """The largest `ts` applied so far, in µs."""
+        return self.outbox.event_time
+
+    @property
     def applied(self) -> int:
         """The number of the last input that was applied."""
         return self.outbox.cause
@@ -149,9 +155,17 @@ class Settlement:
         """SHA-256 over everything that can influence a later event."""
         return self._funds.state_hash()
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values."""
+    def rows(self) -> Iterator[Row]:
+        """What influences later events, as rows of plain values."""
         return self._funds.rows()
+
+    def report_rows(self) -> Iterator[Row]:
+        """What only a report needs, as rows of plain values."""
+        return self._funds.report_rows()
+
+    def restore(self, rows: RowReader) -> None:
+        """Be what `rows` and `report_rows`, one after the other, tell of; only for `engine.restoration`."""
+        self._funds.restore(rows)
 
     # --- claims -------------------------------------------------------------------------------------------------
 

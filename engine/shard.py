@@ -7,7 +7,7 @@ that an earlier cap left over run, then the command itself, then what it changed
 account, and the money it moved as one posting.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine.activation import run_triggered
@@ -17,9 +17,11 @@ from engine.digest import hash_rows
 from engine.fixed import AMOUNT_LIMIT
 from engine.funding import continue_rounds, pay_account
 from engine.liquidation import pool_name, queue_payers, run_waiting
+from engine.market import Market
 from engine.marks import pass_time, set_funding, set_mark
 from engine.orders import amend, cancel, cancel_all, new_order
 from engine.reject import Refused
+from engine.rows import Row
 from engine.sequence import Incoming
 from engine.shard_config import set_config
 from engine.spec import ShardSpec, next_boundary
@@ -75,7 +77,7 @@ class Shard:
 
     def __init__(self, spec: ShardSpec) -> None:
         self.state = ShardState(spec)
-        self._decisions = Incoming(f"decision for shard {spec.name}:")
+        self.decisions = Incoming(f"decision for shard {spec.name}:")
 
     @property
     def stream(self) -> str:
@@ -86,6 +88,11 @@ class Shard:
     def config(self) -> VenueConfig:
         """The config of the moment."""
         return self.state.spec.config
+
+    @property
+    def event_time(self) -> int:
+        """The largest `ts` applied so far, in µs."""
+        return self.state.now
 
     @property
     def applied(self) -> int:
@@ -102,7 +109,7 @@ class Shard:
         handler = _HANDLERS[type(command)]
         if handler is decide:
             assert isinstance(command, Decision)
-            if not self._decisions.accept(command.decision):
+            if not self.decisions.accept(command.decision):
                 return []
         state.outbox.begin(command.ts)
         if state.outbox.event_time >= state.period_end:
@@ -142,79 +149,86 @@ class Shard:
         """SHA-256 over everything that can influence a later event."""
         return hash_rows(self.rows())
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, each collection in the order in which it is worked through."""
+    def rows(self) -> Iterator[Row]:
+        """The state as rows of plain values, each collection in the order in which it is worked through.
+
+        `engine.restoration` reads them.
+        """
         state = self.state
-        rows = state.outbox.rows()
-        rows.append(("config", state.spec.config_hash))
-        rows.append(
-            (
-                "shard",
-                state.spec.name,
-                state.claims,
-                self._decisions.last,
-                state.liquidations,
-                state.open_residuals,
-                state.marks,
-                state.period_end,
-                state.external.balance,
-                state.fees.balance,
-                state.transit.balance,
-            )
+        yield from state.outbox.rows()
+        yield "config", state.spec.config_hash
+        yield (
+            "shard",
+            state.claims,
+            self.decisions.last,
+            state.liquidations,
+            state.open_residuals,
+            state.marks,
+            state.period_end,
+            state.external.balance,
+            state.fees.balance,
+            state.transit.balance,
         )
-        rows.extend(
-            (
-                "account",
-                account.name,
-                account.wallet.balance,
-                account.cancel_at,
-                account.pool.left_residual,
-                account.pool.waiting,
-            )
-            for account in state.accounts.values()
-        )
+        for account in state.accounts.values():
+            pool = account.pool
+            yield "account", account.name, account.wallet.balance, account.cancel_at, pool.left_residual, pool.waiting
         for market in state.markets.values():
-            rows.append(
-                (
-                    "market",
-                    market.spec.name,
-                    market.mark,
-                    market.cheapest_mark,
-                    market.marks,
-                    market.trades,
-                    market.period_end,
-                    market.clearing.balance,
-                    market.suspense.balance,
-                    market.deficit.balance,
-                    market.fundings,
-                    market.funding_purse.balance,
-                    market.lights_at,
-                    market.lights_of,
-                )
-            )
-            if market.largest_notional:
-                rows.append(("largest_notional", market.spec.name, market.largest_notional))
-            for position in market.positions.values():
-                rows.extend(position.rows())
-                # Their age orders the cancelling of what ADL leaves unaffordable.
-                rows.append(("open_orders", *position.orders))
-            for side in (market.book.bids, market.book.asks):
-                for level in side:
-                    rows.extend(order.row() for order in level)
-            rows.extend(market.stops.rows())
-            rows.extend(("light", light.account, light.side, light.light) for light in market.lights)
-            rows.extend(("realised", name, amount) for name, amount in market.realised.items())
-            for residual in market.residuals.values():
-                rows.extend(residual.rows())
+            yield from _market_rows(market)
         for market in state.funding:
             if market.funding is not None:
-                rows.extend(market.funding.rows(market.spec.name))
-        rows.extend(("waiting", *pool_name(pool)) for pool in state.waiting)
-        rows.extend((*stop.row(), price) for stop, price in state.triggered)
-        rows.extend(("timer", *timer) for timer in sorted(state.timers))
-        rows.extend(state.transfers.rows("transfer"))
-        rows.extend(state.closed_orders.rows("closed_order"))
-        return rows
+                yield from market.funding.rows(market.spec.name)
+        for waiting in state.waiting:
+            yield "waiting", *pool_name(waiting)
+        for stop, price in state.triggered:
+            # One that was cancelled meanwhile has its turn, too, and another may have its id by then.
+            is_open = stop.position.stops.get(stop.command.order_id) is stop
+            yield "triggered", stop.position.market.spec.name, price, is_open, *stop.row()[1:]
+        for timer in sorted(state.timers):
+            yield "timer", *timer
+        yield from state.transfers.rows("transfer")
+        yield from state.closed_orders.rows("closed_order")
+
+    def report_rows(self) -> Iterator[Row]:
+        """What only a report needs, no later event: nothing."""
+        return iter(())
+
+
+def _market_rows(market: Market) -> Iterator[Row]:
+    yield (
+        "market",
+        market.spec.name,
+        market.mark,
+        market.cheapest_mark,
+        market.marks,
+        market.trades,
+        market.period_end,
+        market.clearing.balance,
+        market.suspense.balance,
+        market.deficit.balance,
+        market.fundings,
+        market.funding_purse.balance,
+        market.lights_at,
+        market.lights_of,
+        market.largest_notional,
+    )
+    for position in market.positions.values():
+        yield position.row()
+        # Their age orders the cancelling of all of them, and of what ADL leaves unaffordable.
+        if position.orders:
+            yield "open_orders", *position.orders
+        if position.stops:
+            yield "open_stops", *position.stops
+    for side in (market.book.bids, market.book.asks):
+        for level in side:
+            for order in level:
+                yield order.row()
+    yield from market.stops.rows()
+    for light in market.lights:
+        yield "light", light.account, light.side, light.light
+    for name, amount in market.realised.items():
+        yield "realised", name, amount
+    for residual in market.residuals.values():
+        yield residual.row()
 
 
 def _liquidate_payers(state: ShardState) -> None:

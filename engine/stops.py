@@ -8,10 +8,11 @@ falling. A triggered order may trade and so trigger others: at most `limits.stop
 command, the rest before the next.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sortedcontainers import SortedDict
 
+from engine.rows import Row
 from schemas.commands import OrderNew
 from schemas.fields import TriggerSource
 
@@ -33,8 +34,8 @@ class StopOrder:
         self.trigger = trigger
         self.direction = direction
 
-    def row(self) -> tuple[object, ...]:
-        """The state as a row of plain values, for the state hash."""
+    def row(self) -> Row:
+        """The state as a row of plain values."""
         command = self.command
         return (
             "stop",
@@ -55,6 +56,34 @@ class StopOrder:
             command.stp,
             command.display_qty,
         )
+
+
+def stop_of_row(position: "Position", row: tuple[Any, ...]) -> StopOrder:
+    """The stop order that a row tells of, which does not wait yet."""
+    _, account, order_id, trigger, direction, by, ts, side, kind, price, qty, tif, expires, post, reduce, stp, shown = (
+        row
+    )
+    spec = position.market.spec
+    command = OrderNew(
+        ts=ts,
+        market=spec.name,
+        account=account,
+        order_id=order_id,
+        side=side,
+        kind=kind,
+        qty=qty,
+        price=price,
+        tif=tif,
+        expire_at=expires,
+        post_only=post,
+        reduce_only=reduce,
+        stp=stp,
+        trigger_price=spec.ticks.text(trigger),
+        trigger_when="rises_to" if direction == RISING else "falls_to",
+        trigger_by=by,
+        display_qty=shown,
+    )
+    return StopOrder(position, command, trigger, direction)
 
 
 class StopIndex:
@@ -101,8 +130,8 @@ class StopIndex:
             del self._by_price[key]
         return taken
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def rows(self) -> list[Row]:
+        """The state as rows of plain values."""
         return [stop.row() for bucket in self._by_price.values() for stop in bucket]
 
 
@@ -150,6 +179,6 @@ class MarketStops:
         self.count_by_last -= len(taken)
         return taken
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """The state as rows of plain values, for the state hash."""
+    def rows(self) -> list[Row]:
+        """The state as rows of plain values, by source and direction, then by price, then by age."""
         return [row for index in self._indexes.values() for row in index.rows()]

@@ -4,6 +4,8 @@ Long positions are kept by the highest mark that liquidates them, shorts by the 
 neither end of the index costs two comparisons, however many positions there are.
 """
 
+from collections.abc import Iterable
+
 from sortedcontainers import SortedList
 
 from engine.contract import NO_TRIGGER
@@ -48,6 +50,25 @@ class TriggerIndex:
             self._refresh_ends()
         else:
             bucket[position] = None
+
+    def fill(self, triggers: Iterable[tuple[Position, int]]) -> None:
+        """Put many positions into an empty index: what `place` one by one comes to, but faster."""
+        assert not self._long_buckets, "the index is empty"
+        assert not self._short_buckets, "the index is empty"
+        for position, trigger in triggers:
+            if trigger == NO_TRIGGER:
+                continue
+            position.trigger = trigger
+            position.indexed_sign = sign = position.sign
+            buckets = self._long_buckets if sign > 0 else self._short_buckets
+            bucket = buckets.get(trigger)
+            if bucket is None:
+                buckets[trigger] = {position: None}
+            else:
+                bucket[position] = None
+        self._long_prices.update(self._long_buckets)
+        self._short_prices.update(self._short_buckets)
+        self._refresh_ends()
 
     def discard(self, position: Position) -> None:
         """Take a position out of the index, if it is in it."""

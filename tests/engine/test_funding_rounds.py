@@ -377,9 +377,9 @@ def test_the_state_hash_covers_the_round() -> None:
     rows: list[Any] = [row for row in stage.rows() if row[0] in ("funding", "owes_funding")]
     assert rows == [
         ("funding", MARKET, 2, 1_000_000, 100_000, 5, 10_000_000, 40_000_000),
-        ("owes_funding", MARKET, "a2"),
-        ("owes_funding", MARKET, "a3"),
-        ("owes_funding", MARKET, "a4"),
+        ("owes_funding", "a2"),
+        ("owes_funding", "a3"),
+        ("owes_funding", "a4"),
     ]
 
 

@@ -125,7 +125,7 @@ def unclosed(stage: Stage) -> list[tuple[object, ...]]:
     return [
         row
         for row in stage.rows()
-        if row[0] != "closed_order" and row != ("open_orders",) and not (row[0] == "position" and row[3] == 0)
+        if row[0] not in ("closed_order", "closed_orders") and not (row[0] == "position" and row[2] == 0)
     ]
 
 

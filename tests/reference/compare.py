@@ -19,10 +19,12 @@ from schemas.commands import Command
 from schemas.envelope import Event
 from schemas.events import AccountRejected, ConfigRejected, FundRejected, OrderRejected, PriceRejected
 from schemas.wire import decode_command, decode_event, encode
+from tests.engine.restored import restore_machines
 from tests.reference.venue import Machine, VenueModel
 from tests.reference.worlds import World
 
 REJECTIONS = (AccountRejected, ConfigRejected, FundRejected, OrderRejected, PriceRejected)
+RESTORE_EVERY = 25
 TOLD = ("code", "reason", "cause_kind", "mode", "to")
 """The fields by which events are counted apart."""
 
@@ -63,8 +65,11 @@ class Run:
         return self.difference is not None
 
 
-def compare(world: World, commands: Iterable[dict[str, Any]]) -> Run:
-    """Apply all commands to both; stops at the first difference."""
+def compare(world: World, commands: Iterable[dict[str, Any]], restore_every: int = RESTORE_EVERY) -> Run:
+    """Apply all commands to both; stops at the first difference.
+
+    After each `restore_every` commands the engine goes on as what its snapshots restore to; 0: never.
+    """
     run = Run()
     engine, model = Venue(world.config), VenueModel(world.config)
     venues = _Embedded(engine, model) if world.arrivals is None else _Delayed(engine, model, world.arrivals)
@@ -79,6 +84,8 @@ def compare(world: World, commands: Iterable[dict[str, Any]]) -> Run:
             venues.publish(_step(run, cause, of_engine, of_model))
             if run.differs():
                 break
+        if restore_every and not run.commands % restore_every and not run.differs():
+            _restore(run, engine)
     return run
 
 
@@ -127,6 +134,14 @@ class _Delayed:
         for event in events:
             if isinstance(event, (*CLAIM_TYPES, *DECISION_TYPES)):
                 self._on_the_way[self._model.receiver(event).stream.name].append(decode_event(encode(event)))
+
+
+def _restore(run: Run, venue: Venue) -> None:
+    """Put what they restore to in the place of the engine's machines. What cannot be restored is a difference."""
+    try:
+        run.counts["machine restored"] += restore_machines(venue)
+    except Exception:  # noqa: BLE001 -- as of a machine that stops
+        run.difference = Difference(run.commands, b"restore", [traceback.format_exc().encode()], [])
 
 
 def _step(run: Run, record: bytes, engine: Step, model: Step) -> list[Event]:
