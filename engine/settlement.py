@@ -43,6 +43,7 @@ from schemas.claims import (
     TakeoverFilled,
 )
 from schemas.commands import ClockTick, Command, ConfigSet
+from schemas.config import VenueConfig
 from schemas.envelope import Event
 
 Question = LiquidationResidual | TakeoverExhausted
@@ -93,6 +94,16 @@ class Settlement:
     def asset(self) -> AssetSpec:
         """The asset whose funds these are."""
         return self._funds.asset
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config of the venue as this machine holds it: genesis and the changes that were accepted."""
+        return self._funds.spec.config
+
+    @property
+    def config_hash(self) -> str:
+        """`schemas.config.config_hash` of that config."""
+        return self._funds.spec.config_hash
 
     @property
     def period_end(self) -> int:

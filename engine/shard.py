@@ -44,6 +44,7 @@ from schemas.commands import (
     PriceFunding,
     PriceMark,
 )
+from schemas.config import VenueConfig
 from schemas.envelope import Event
 from schemas.events import AccountRejected, ConfigRejected, OrderRejected, PriceRejected
 
@@ -80,6 +81,16 @@ class Shard:
     def stream(self) -> str:
         """The name under which this machine emits."""
         return self.state.outbox.stream
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config of the venue as this machine holds it: genesis and the changes that were accepted."""
+        return self.state.spec.config
+
+    @property
+    def config_hash(self) -> str:
+        """`schemas.config.config_hash` of that config."""
+        return self.state.spec.config_hash
 
     def apply(self, command: Command | AnyDecision) -> list[Event]:
         """Apply one input and return what it caused. Raises BrokenStream when a decision is missing."""

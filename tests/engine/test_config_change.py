@@ -59,9 +59,10 @@ def change_fund(stage: Stage, fund: str = "btc", **settings: Any) -> list[Event]
 
 def hashes(venue: Venue) -> set[str]:
     """The configs that the machines hold; one, if all is well."""
-    held = {shard.state.spec.config_hash for shard in venue.shards.values()}
-    rows = [row for settlement in venue.settlements.values() for row in settlement.rows() if row[0] == "config"]
-    return held | {str(row[1]) for row in rows} | {config_hash(venue.config)}
+    for machine in _machines(venue):
+        assert ("config", machine.config_hash) in machine.rows()
+        assert machine.config_hash == config_hash(machine.config)
+    return {config_hash(venue.config), *(machine.config_hash for machine in _machines(venue))}
 
 
 # --- what is said --------------------------------------------------------------------------------------------
