@@ -375,6 +375,15 @@ def test_what_was_noted_before_a_longer_memory_is_kept_as_long() -> None:
         assert isinstance(known, TransferKnown)
 
 
+def test_ids_of_closed_orders_are_remembered_for_the_new_span() -> None:
+    stage = open_market()
+    stage.buy("alice", "1", "9000", order_id="once")
+    stage.cancel("alice", "once")
+    configure(stage, limits={"closed_order_memory": "1h"})
+    stage.now += 600 * SECOND
+    assert codes(stage.buy("alice", "1", "9000", order_id="once")) == ["duplicate_order_id"]
+
+
 # --- who is addressed ----------------------------------------------------------------------------------------
 
 TWO_SHARDS = (
