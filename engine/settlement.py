@@ -92,11 +92,6 @@ class Settlement:
         return self.outbox.stream
 
     @property
-    def config(self) -> VenueConfig:
-        """The config of the moment."""
-        return self._funds.spec.config
-
-    @property
     def event_time(self) -> int:
         """The largest `ts` applied so far, in µs."""
         return self.outbox.event_time
@@ -110,6 +105,16 @@ class Settlement:
     def asset(self) -> AssetSpec:
         """The asset whose funds these are."""
         return self._funds.asset
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config of the venue as this machine holds it: genesis and the changes that were accepted."""
+        return self._funds.spec.config
+
+    @property
+    def config_hash(self) -> str:
+        """`schemas.config.config_hash` of that config."""
+        return self._funds.spec.config_hash
 
     @property
     def period_end(self) -> int:

@@ -86,8 +86,13 @@ class Shard:
 
     @property
     def config(self) -> VenueConfig:
-        """The config of the moment."""
+        """The config of the venue as this machine holds it: genesis and the changes that were accepted."""
         return self.state.spec.config
+
+    @property
+    def config_hash(self) -> str:
+        """`schemas.config.config_hash` of that config."""
+        return self.state.spec.config_hash
 
     @property
     def event_time(self) -> int:

@@ -150,7 +150,7 @@ class Venue:
     def _configure(self, command: ConfigSet) -> list[Event]:
         """Have every machine change its config, which all do or none; a shard or an asset that is new begins then."""
         events = self._to_all(command)
-        self._spec = spec = compile_venue(self._first_shard.state.spec.config)
+        self._spec = spec = compile_venue(self._first_shard.config)
         for name, shard in spec.shards.items():
             if name not in self.shards:
                 self.shards[name] = Shard(shard)

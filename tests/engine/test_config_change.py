@@ -59,9 +59,10 @@ def change_fund(stage: Stage, fund: str = "btc", **settings: Any) -> list[Event]
 
 def hashes(venue: Venue) -> set[str]:
     """The configs that the machines hold; one, if all is well."""
-    held = {shard.state.spec.config_hash for shard in venue.shards.values()}
-    rows = [row for settlement in venue.settlements.values() for row in settlement.rows() if row[0] == "config"]
-    return held | {str(row[1]) for row in rows} | {config_hash(venue.config)}
+    for machine in _machines(venue):
+        assert ("config", machine.config_hash) in machine.rows()
+        assert machine.config_hash == config_hash(machine.config)
+    return {config_hash(venue.config), *(machine.config_hash for machine in _machines(venue))}
 
 
 # --- what is said --------------------------------------------------------------------------------------------
@@ -372,6 +373,15 @@ def test_what_was_noted_before_a_longer_memory_is_kept_as_long() -> None:
         again = {"shard": "usdt", "account": "alice", "amount": "10", "transfer_id": "kept"}
         (known,) = stage.send("account.deposit", **again)
         assert isinstance(known, TransferKnown)
+
+
+def test_ids_of_closed_orders_are_remembered_for_the_new_span() -> None:
+    stage = open_market()
+    stage.buy("alice", "1", "9000", order_id="once")
+    stage.cancel("alice", "once")
+    configure(stage, limits={"closed_order_memory": "1h"})
+    stage.now += 600 * SECOND
+    assert codes(stage.buy("alice", "1", "9000", order_id="once")) == ["duplicate_order_id"]
 
 
 # --- who is addressed ----------------------------------------------------------------------------------------

@@ -23,6 +23,13 @@ def test_a_fund_that_is_added_begins_with_its_opening_balance() -> None:
     assert periods[0].period_start == of_type(events, ConfigChanged)[0].ts
 
 
+def test_an_opening_balance_that_would_bring_the_funds_to_2_63_units_is_cut() -> None:
+    """All that came from outside stays below 2^63 units; whether a change is accepted never hangs on the state."""
+    stage = Stage(opening="9223372036854")
+    (credited,) = of_type(configure(stage, funds={"eth": {"asset": "USDT", "opening": "5"}}), FundCredited)
+    assert (credited.fund, credited.amount) == ("eth", "0.775807")
+
+
 def test_the_later_of_command_and_change_sets_the_minimum() -> None:
     stage = Stage(opening="100", minimum="10")
     stage.send("fund.minimum", fund="btc", amount="20")

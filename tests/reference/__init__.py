@@ -4,6 +4,6 @@ It keeps plain lists, scans all of them, and computes everything anew from what 
 types of `schemas` with the engine and nothing else. Fed with the same commands, both must publish the same events, to
 the byte. Reading order: `exact` (numbers), `rules` (the config), `stream` (events and money), `state`, `margin` (the
 formulas), `book`, `fills`, `funding`, `matching`, `orders`, `waiting` (stop orders and timers), `transfers`,
-`liquidation`, `inventory`, `deleveraging`, `shard`, `settlement`, `venue`; then `worlds` and `histories` (what is
-tried) and `compare`.
+`liquidation`, `inventory`, `deleveraging`, `changes` (of the config), `shard`, `fund`, `settlement`, `venue`; then
+`worlds`, `histories` and `random_changes` (what is tried) and `compare`.
 """

@@ -21,7 +21,7 @@ REACHED = {
     *("order.triggered", "trade.executed", "position.updated mode=isolated", "position.updated mode=cross"),
     *("liquidation.started mode=isolated", "liquidation.settled", "liquidation.residual", "liquidation.closed"),
     *("takeover.filled", "takeover.closed", "takeover.exhausted", "adl.executed", "fee_share.accrued"),
-    *("funding.paid", "funding.settled"),
+    *("funding.paid", "funding.settled", "config.changed"),
     *("machine restored", "fund.reconciled", "order.cancelled reason=margin", "order.cancelled reason=expired"),
 }
 """What a few histories must come to, so that agreement means something."""
