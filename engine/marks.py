@@ -1,6 +1,6 @@
 """What arrives about prices: marks, funding, time.
 
-A mark does, in this order: exhausted takeovers, liquidations, unwinding, stop orders.
+A mark does, in this order: exhausted takeovers, liquidations, netting of takeovers, unwinding, stop orders.
 """
 
 from engine.activation import trigger_by_mark
@@ -10,6 +10,7 @@ from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, scaled
 from engine.funding import begin_round
 from engine.liquidation import index_stale, liquidate_triggered
 from engine.market import Market
+from engine.netting import net_inventory
 from engine.orders import find_market, parse_price
 from engine.reject import Refused
 from engine.state import ShardState
@@ -35,6 +36,7 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
         _ask_again(state, market)
     liquidate_triggered(state, market, due)
     if market.residuals:
+        net_inventory(state, market)
         unwind_all(state, market)
     trigger_by_mark(state, market)
 
