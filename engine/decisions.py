@@ -5,6 +5,7 @@ from engine.closing import split_off
 from engine.funding import pay_residual
 from engine.last_resort import close_at_mark, conclude, cover
 from engine.market import Market
+from engine.netting import net_inventory
 from engine.residual import Residual
 from engine.sequence import BrokenStream
 from engine.state import ShardState
@@ -49,7 +50,9 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
             split_off(state, market, residual, lots)
         if residual.fund is None:
             take_over(state, market, residual, decision.fund)
-        unwind(state, market, residual)
+        net_inventory(state, market)
+        if residual.parcel.lots:
+            unwind(state, market, residual)
     elif isinstance(decision, AdlTriggered):
         residual.fund = None
         residual.budget = residual.loss = 0

@@ -48,7 +48,7 @@ def close_at_mark(state: ShardState, market: Market, residual: Residual) -> None
             value = market.spec.value(market.mark, lots)
             take_out(state, market, residual, lots, value)
             if other.fund is not None:
-                book_unwound(state, market, other, lots, value)
+                book_unwound(state, market, other, lots, value, against=residual)
             else:
                 take_out(state, market, other, lots, value)
                 conclude(state, market, other)
@@ -61,8 +61,7 @@ def _can_close_against(market: Market, residual: Residual, other: Residual) -> b
     """
     if other.side != -residual.side or other.is_open or not other.parcel.lots:
         return False
-    loss = other.expected_loss(market.spec.value(market.mark, other.parcel.lots))
-    return other.fund is None or loss <= other.allowed_loss
+    return other.fund is None or other.is_covered(market.spec.value(market.mark, other.parcel.lots))
 
 
 def conclude(state: ShardState, market: Market, residual: Residual) -> None:

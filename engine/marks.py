@@ -1,11 +1,11 @@
 """What arrives about prices: marks, funding, time.
 
-A mark does, in this order: exhausted takeovers, liquidations, unwinding, stop orders.
+A mark does, in this order: exhausted takeovers, liquidations, netting of takeovers, unwinding, stop orders.
 
 In a market that is halted it is only taken over, and cross accounts are judged by it: nothing that needs the book is
-begun, as nobody could trade against it. So positions of the market are not liquidated, inventory is neither unwound
-nor too old nor beyond its budget, stop orders are not triggered and no funding begins, until the first mark after it is
-open again. What settlement has been asked before is answered and applied meanwhile.
+begun, as nobody could trade against it. So positions of the market are not liquidated, inventory is netted but neither
+unwound nor too old nor beyond its budget, stop orders are not triggered and no funding begins, until the first mark
+after it is open again. What settlement has been asked before is answered and applied meanwhile.
 """
 
 from engine.activation import trigger_by_mark
@@ -15,6 +15,7 @@ from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, scaled
 from engine.funding import begin_round
 from engine.liquidation import index_stale, liquidate_triggered
 from engine.market import Market
+from engine.netting import net_inventory
 from engine.orders import find_market, parse_price, refuse_halted
 from engine.reject import Refused
 from engine.state import ShardState
@@ -40,6 +41,8 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
         raise_exhausted(state, market)
         _ask_again(state, market)
     liquidate_triggered(state, market, due)
+    if market.residuals:
+        net_inventory(state, market)
     if is_halted:
         return
     if market.residuals:

@@ -80,6 +80,10 @@ class Residual:
         """What of the budget is left, in units."""
         return self.budget - self.loss
 
+    def is_covered(self, mark_value: int) -> bool:
+        """Whether what is left of the budget bears the loss of closing all of it at the mark."""
+        return self.expected_loss(mark_value) <= self.allowed_loss
+
     def take_out(self, lots: int, value: int, *, within_budget: bool) -> int:
         """Remove `lots` that were closed for `value` and return the PnL: exposure × (value − their share of BV).
 

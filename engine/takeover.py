@@ -74,8 +74,13 @@ def unwind(state: ShardState, market: Market, residual: Residual) -> None:
         book_unwound(state, market, residual, taken.lots, taken.value)
 
 
-def book_unwound(state: ShardState, market: Market, residual: Residual, lots: int, value: int) -> None:
-    """Book the PnL of inventory that was closed for `value`, and close the takeover with its last lot."""
+def book_unwound(
+    state: ShardState, market: Market, residual: Residual, lots: int, value: int, *, against: Residual | None = None
+) -> None:
+    """Book the PnL of inventory that was closed for `value`, and close the takeover with its last lot.
+
+    It was closed in the book or, at the mark, against what another liquidation left.
+    """
     spec = market.spec
     amount = spec.asset.text
     pnl = residual.take_out(lots, value, within_budget=True)
@@ -85,17 +90,18 @@ def book_unwound(state: ShardState, market: Market, residual: Residual, lots: in
     residual.pnl += pnl
     state.ledger.move(market.clearing, state.transit, pnl, "takeover_pnl")
     assert residual.fund is not None
-    state.claim(
-        TakeoverFilled(
-            liquidation_id=residual.liquidation_id,
-            round=residual.round,
-            market=spec.name,
-            fund=residual.fund,
-            qty=spec.lots.text(lots),
-            price=spec.price_text(value, lots) or "0",
-            pnl=amount(pnl),
-        )
+    filled = TakeoverFilled(
+        liquidation_id=residual.liquidation_id,
+        round=residual.round,
+        market=spec.name,
+        fund=residual.fund,
+        qty=spec.lots.text(lots),
+        price=spec.price_text(value, lots) or "0",
+        pnl=amount(pnl),
     )
+    if against is not None:
+        filled.against = against.liquidation_id
+    state.claim(filled)
     if not residual.parcel.lots:
         del market.residuals[residual.liquidation_id]
         state.claim(

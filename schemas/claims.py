@@ -71,6 +71,15 @@ class TakeoverFilled(Claim, tag="takeover.filled", kw_only=True):
     qty: Decimal
     price: Price8
     pnl: SignedDecimal
+    against: (
+        Annotated[
+            DerivedId,
+            Meta(
+                description="the liquidation whose opposite quantity it was closed against at the mark, without a trade"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class TakeoverExhausted(Claim, tag="takeover.exhausted", kw_only=True):

@@ -16,6 +16,7 @@ from consumers import numbers
 from consumers.dashboard.charts import market_figure
 from consumers.exact import ZERO, minus, percentage, plus
 from consumers.moments import moment
+from consumers.replay import fund_tables
 from consumers.replay.tally import FundFlows, Tally
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ def render_page(
             FundRow(name, fund.asset, tally.funds.get(name, FundFlows()), report.get("funds", {}).get(name, {}))
             for name, fund in sorted(funds.items())
         ],
+        totals=fund_tables.totals(report),
+        donations=fund_tables.donations(report),
+        periods=fund_tables.periods(report),
         dead_letters=dead_letters,
         figures=_embedded(figures),
         plotly=plotly,
@@ -151,6 +155,9 @@ def _taken_over(counts: Mapping[str, Any], tally: Tally, markets: Mapping[str, "
     pnl = _by_asset([(markets[name].asset, market.takeover_pnl) for name, market in tally.markets.items()])
     details = [f"PnL {numbers.rounded(value)} {asset}" for asset, value in pnl.items() if value]
     taken_over = sum(market.taken_over for market in markets.values())
+    netted = sum(market.netted for market in tally.markets.values())
+    if netted:
+        details.append(f"closed against each other {netted:,} times")
     return Headline(
         "Taken over by funds",
         f"{taken_over:,}",

@@ -161,11 +161,21 @@ class Teller:
         pnl = Decimal(event.pnl)
         lost = self._lost
         self._lost = max(ZERO, minus(self._lost, pnl))
+        rule = "What the fund gains or loses is the difference to the bankruptcy value it carried this quantity at."
+        how = f"unwound at {amount(event.price)} on average"
+        if event.against:
+            how = (
+                f"closed against the opposite quantity that liquidation {event.against} left, at the mark "
+                f"{amount(event.price)} and without a trade"
+            )
+            rule = (
+                "Takeovers of opposite sides are closed against each other before either goes into the book, and so is "
+                f"in the end what ADL finds nobody for; each takeover on its own budget. {rule}"
+            )
         return step(
             event,
-            f"{amount(event.qty)} {_was(event.qty)} unwound at {amount(event.price)} on average: "
-            f"{signed(pnl)} for the fund {event.fund}.",
-            "What the fund gains or loses is the difference to the bankruptcy value it carried this quantity at.",
+            f"{amount(event.qty)} {_was(event.qty)} {how}: {signed(pnl)} for the fund {event.fund}.",
+            rule,
             f"used of the budget of {amount(self._budget)}: max(0, {amount(lost)} − ({amount(pnl)})) = "
             f"{amount(self._lost)}",
         )

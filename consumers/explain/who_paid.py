@@ -5,9 +5,9 @@
     winners       − what was socialised;   deficit  − what nobody could pay                 events of the engine
     other side    − what the trader, the fund's inventory and the residual realised         claims of the engine
 
-Whoever is on the other side of the market (makers, ADL counterparties, all who hold the opposite position) has what
-these have lost, so the five sum to zero when the liquidation is over. What ADL counterparties gave up,
-against closing at the mark, is told beside: open profit never was anybody's money.
+Whoever is on the other side of the market (makers, ADL counterparties, a takeover it was netted with, all who hold the
+opposite position) has what these have lost, so the five sum to zero when the liquidation is over. What ADL
+counterparties gave up, against closing at the mark, is told beside: open profit never was anybody's money.
 """
 
 from decimal import Decimal

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from consumers.exact import ZERO, minus, percentage
+from consumers.exact import ZERO, minus, percentage, plus
 from consumers.moments import moment
 from consumers.printable import display_name, printable
+from consumers.replay import fund_tables
 from consumers.replay import outputs as names
 from consumers.replay.outputs import Outputs
 from consumers.replay.tally import FundFlows, MarketTally, Tally
@@ -38,6 +39,9 @@ def print_summary(
         return
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_UNBOUND, highlight=False)
     sections = [_overview(report, tally, seconds), _funds(report, tally, config)]
+    given = fund_tables.donations(report)
+    if given:
+        sections.append(_donations(given))
     if any(flows.causes for flows in tally.funds.values()):
         sections.append(_movements(tally))
     if any(market.liquidations for market in tally.markets.values()):
@@ -108,6 +112,20 @@ def _funds(report: Mapping[str, Any], tally: Tally, config: VenueConfig) -> Tabl
             _stated(said, "minimum"),
             grouped(flows.lowest if flows.lowest is not None else ZERO),
         )
+    for asset, total in fund_tables.totals(report).items():
+        opening = ZERO
+        for fund in stated.values():
+            opening = plus(opening, Decimal(fund["opening"])) if fund["asset"] == asset else opening
+        sums = (grouped(opening), *(grouped(str(total[key])) for key in ("balance", "reserved", "minimum")), "-")
+        table.add_row(f"all {total['funds']}", asset, *sums)
+    return table
+
+
+def _donations(given: list[fund_tables.DonationRow]) -> Table:
+    table = _grid("Donations", "fund", "asset", "number", "amount", "value in USD", "without a price")
+    for row in given:
+        sums = (grouped(row.amount), grouped(row.usd_value), grouped(row.unpriced))
+        table.add_row(row.name, row.asset, f"{row.count:,}", *sums)
     return table
 
 
@@ -157,6 +175,7 @@ def _liquidations(tally: Tally, config: VenueConfig) -> Table:
             "residuals": lambda market: f"{market.residuals:,}",
             "takeovers": lambda market: f"{market.takeovers:,}",
             "takeovers unwound": lambda market: f"{market.takeovers_closed:,}",
+            "netted, quantity": lambda market: grouped(market.netted_qty),
             "takeover PnL": lambda market: grouped(market.takeover_pnl),
             "worst takeover": _worst,
         },

@@ -40,7 +40,7 @@ class FundFlows(Struct):
 
 
 class MarketTally(Struct):
-    """Liquidations and ADL of one market."""
+    """Liquidations and ADL of one market. `netted` counts pairs of takeovers that were closed against each other."""
 
     liquidations: int = 0
     liquidated_qty: Decimal = ZERO
@@ -52,6 +52,8 @@ class MarketTally(Struct):
     takeovers: int = 0
     takeovers_closed: int = 0
     takeover_pnl: Decimal = ZERO
+    netted: int = 0
+    netted_qty: Decimal = ZERO
     worst_takeover: Decimal = ZERO
     worst_takeover_id: str = ""
     adl_triggered: int = 0
@@ -75,6 +77,7 @@ class Tally:
         self.funds: dict[str, FundFlows] = {}
         self.markets: dict[str, MarketTally] = {}
         self._held: set[str] = set()
+        self._filled_against = ("", "")
         self._events: Counter[type[Event]] = Counter()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             **dict.fromkeys(_REJECTIONS, self._rejected),
@@ -188,6 +191,13 @@ class Tally:
     def _takeover_filled(self, event: claims.TakeoverFilled) -> None:
         market = self._market(event.market)
         market.takeover_pnl = plus(market.takeover_pnl, Decimal(event.pnl))
+        if not event.against:
+            return
+        # Of two takeovers each names the other; what the last resort closes against one is told of that one only.
+        if self._filled_against == (event.against, event.liquidation_id):
+            market.netted += 1
+            market.netted_qty = plus(market.netted_qty, Decimal(event.qty))
+        self._filled_against = (event.liquidation_id, event.against)
 
     def _takeover_closed(self, event: claims.TakeoverClosed) -> None:
         market = self._market(event.market)

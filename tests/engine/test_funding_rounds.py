@@ -343,13 +343,15 @@ def test_the_last_resort_has_the_whole_other_side_pay_before() -> None:
     stage.deposit("eve", "500")
     stage.mark("9500")
     stage.open_position("eve", "sell", "1", "9500", "20", against="dave")
-    stage.mark("9980")
-    stage.funding("0.01")
     state = stage.venue.shards["usdt"].state
     market = state.markets[MARKET]
-    pay_residual(state, market, market.residuals["usdt:1"])
+    long = market.residuals["usdt:1"]
+    state.ask(long)  # else the two inventories are netted
+    stage.mark("9980")
+    stage.funding("0.01")
+    pay_residual(state, market, long)
     assert list(payments(stage.events)) == ["dave"]
-    close_at_mark(state, market, market.residuals["usdt:1"])
+    close_at_mark(state, market, long)
     assert list(payments(state.outbox.take())) == ["usdt:1", "bob", "usdt:2"]
 
 

@@ -8,7 +8,7 @@ from engine.conservation import check_shard
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import compile_venue
-from schemas.claims import AnyDecision, Claim, LiquidationClosed, TakeoverClosed, TakeoverExhausted
+from schemas.claims import AnyDecision, Claim, LiquidationClosed, TakeoverClosed, TakeoverExhausted, TakeoverFilled
 from schemas.config import parse_config
 from schemas.envelope import Event
 from schemas.events import AdlExecuted
@@ -85,6 +85,23 @@ def test_the_last_resort_does_not_close_against_inventory_that_the_mark_has_take
     late.mark("9000")
     late.deliver()
     assert not late.shard.state.markets[MARKET].residuals
+
+
+def test_inventory_that_the_last_resort_closes_says_against_which_liquidation() -> None:
+    # As above, but the mark is 10,060, which alice's long bears: nobody but it is there for sam's short.
+    late = Late()
+    late.fund_account("alice", "500", "21")
+    late.fund_account("sam", "525", "20")
+    late.mark("10500")
+    late.order("sam", "sell", "1", "10500")
+    late.order("alice", "buy", "1", "10500")
+    for price in ("10050", "11100", "10060"):
+        late.mark(price)
+    events = late.deliver()
+    (filled,) = of_type(events, TakeoverFilled)
+    assert (filled.liquidation_id, filled.against, filled.pnl) == ("usdt:1", "usdt:2", "60.000000")
+    (closed,) = of_type(events, LiquidationClosed)
+    assert (closed.liquidation_id, closed.adl_qty, closed.surplus) == ("usdt:2", "1.000", "965.000000")
 
 
 def test_what_adl_gained_for_a_residual_reaches_the_fund_also_when_a_takeover_closes_the_rest() -> None:

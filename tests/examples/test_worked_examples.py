@@ -129,7 +129,31 @@ EXAMPLES = [
         conserved=("BTC", "0.00000000"),
     ),
     Expected(
-        "9_tiers_that_make_a_position_due",
+        "9_takeovers_of_opposite_sides_are_netted",
+        "2015.000000",
+        {
+            # The fund holds alice's 2 at 10,000 and takes erin's short over at 10,500: 1 of each goes at 10,520.
+            "takeover.approved:usdt:1": {"qty": "2.000", "loss_budget": "20.000000"},
+            "takeover.approved:usdt:2": {"qty": "1.000", "loss_budget": "20.000000"},
+            "takeover.filled:usdt:2": {"price": "10520.00000000", "pnl": "-20.000000", "against": "usdt:1"},
+            "takeover.closed:usdt:1": {"qty": "2.000", "price": "10517.50000000", "pnl": "1035.000000"},
+            "fund.debited": {"liquidation_id": "usdt:2", "amount": "20.000000", "balance": "1500.000000"},
+        },
+    ),
+    Expected(
+        "10_adl_at_the_mark",
+        "649.000000",
+        {
+            "adl.triggered:usdt:1": {"reason": "trigger_active", "loss_budget": "50.000000"},
+            "adl.executed:usdt:1": {"account": "bob", "price": "9950.00000000", "realised_pnl": "550.000000"},
+            "loss.covered": {"amount": "50.000000"},
+            # 700 are more than the 649 that are left: at the bankruptcy price, and the fund pays nothing.
+            "adl.triggered:usdt:2": {"expected_loss": "700.000000", "fund_balance": "649.000000"},
+            "adl.executed:usdt:2": {"account": "bob", "price": "9900.00000000", "realised_pnl": "600.000000"},
+        },
+    ),
+    Expected(
+        "11_tiers_that_make_a_position_due",
         "300.000000",
         {
             # Nothing moved but the tiers: 6 % of 10,500 instead of 0.5 %.
@@ -196,6 +220,31 @@ def test_example_7_takes_two_hundredths_of_a_percent_of_every_realised_profit(tm
         "erin": "1.600000",
         "bob": "0.200000",
     }
+
+
+def test_example_9_nets_without_a_trade_and_sells_only_the_rest_in_the_book(tmp_path: Path) -> None:
+    events, _ = replayed("9_takeovers_of_opposite_sides_are_netted", tmp_path)
+    published = [orjson.loads(line) for line in events.splitlines()]
+    fills = [
+        (event["liquidation_id"], event.get("against"), event["pnl"])
+        for event in published
+        if event["type"] == "takeover.filled"
+    ]
+    assert fills == [
+        ("usdt:1", "usdt:2", "520.000000"),
+        ("usdt:2", "usdt:1", "-20.000000"),
+        ("usdt:1", None, "515.000000"),
+    ]
+    traded = [event for event in published if event["type"] == "trade.executed" and "liquidation_id" in event]
+    assert [(event["qty"], event["price"]) for event in traded] == [("1.000", "10515.0")]
+
+
+def test_example_10_reserves_nothing_where_the_fund_cannot_pay_the_difference(tmp_path: Path) -> None:
+    events, _ = replayed("10_adl_at_the_mark", tmp_path)
+    budgets = [
+        event.get("loss_budget") for event in map(orjson.loads, events.splitlines()) if event["type"] == "adl.triggered"
+    ]
+    assert budgets == ["50.000000", None]
 
 
 def test_example_3_deleverages_in_rank_order_at_the_bankruptcy_price(tmp_path: Path) -> None:

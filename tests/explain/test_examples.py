@@ -1,4 +1,4 @@
-"""The stories of the worked examples: all of them as JSON, three liquidations and an account as text, word for word.
+"""The stories of the worked examples: all of them as JSON, some of them as text, word for word.
 
 After a change that is meant, `python -m tests.explain.test_examples` writes the expected stories anew; read the
 difference before committing it.
@@ -25,11 +25,15 @@ LIQUIDATIONS = [
     ("5_surplus_of_a_cross_account", "usdt:1"),
     ("5_surplus_of_a_cross_account", "usdt:2"),
     ("8_inverse_long_sold_above_bankruptcy", "coin:1"),
+    ("9_takeovers_of_opposite_sides_are_netted", "usdt:1"),
+    ("9_takeovers_of_opposite_sides_are_netted", "usdt:2"),
+    ("10_adl_at_the_mark", "usdt:1"),
 ]
 IN_WORDS = [
     ("1_surplus_of_a_long_sold_above_bankruptcy", "--liquidation", "usdt:1"),
     ("3_adl_when_the_loss_exceeds_the_fund", "--liquidation", "usdt:1"),
     ("4b_exhausted_takeover_gets_a_larger_budget", "--liquidation", "usdt:1"),
+    ("9_takeovers_of_opposite_sides_are_netted", "--liquidation", "usdt:1"),
     ("3_adl_when_the_loss_exceeds_the_fund", "--account", "bob"),
     ("5_surplus_of_a_cross_account", "--account", "alice"),
 ]

@@ -157,6 +157,8 @@ def _step(run: Run, record: bytes, engine: Step, model: Step) -> list[Event]:
             told = getattr(event, name, None)
             if isinstance(told, str) and told:
                 run.counts[f"{kind} {name}={told}"] += 1
+        if getattr(event, "against", None):
+            run.counts[f"{kind} against another"] += 1
     return events
 
 

@@ -365,7 +365,7 @@ def close_at_mark(shard: Shard, market: Market, residual: Residual) -> None:
             value = market.value_at_mark(lots)
             take_out(shard, market, residual, lots, value)
             if other.fund is not None:
-                book_unwound(shard, market, other, lots, value)
+                book_unwound(shard, market, other, lots, value, against=residual.liquidation_id)
             else:
                 take_out(shard, market, other, lots, value)
                 conclude(shard, market, other)

@@ -46,6 +46,28 @@ def ask_again(shard: Shard, market: Market) -> None:
             ask(shard, market, residual)
 
 
+def net(shard: Shard, market: Market) -> None:
+    """Inventory of the two sides at the mark against each other: again and again the oldest long and short that can."""
+    held = inventory(market)
+    if all(any(residual.side == side for residual in held) for side in (1, -1)):
+        for residual in held:
+            pay_residual(shard, market, residual)
+    while True:
+        able = [
+            residual
+            for residual in inventory(market)
+            if expected_loss(market, residual) <= residual.budget - residual.loss
+        ]
+        longs, shorts = ([residual for residual in able if residual.side == side] for side in (1, -1))
+        if not longs or not shorts:
+            return
+        first, second = sorted((longs[0], shorts[0]), key=able.index)
+        lots = min(first.parcel.lots, second.parcel.lots)
+        value = market.value_at_mark(lots)
+        book_unwound(shard, market, first, lots, value, against=second.liquidation_id)
+        book_unwound(shard, market, second, lots, value, against=first.liquidation_id)
+
+
 def unwind_all(shard: Shard, market: Market) -> None:
     """Offer all inventory to the book."""
     for residual in inventory(market):
@@ -77,7 +99,7 @@ def unwind(shard: Shard, market: Market, residual: Residual) -> None:
         book_unwound(shard, market, residual, taken.lots, taken.value)
 
 
-def book_unwound(shard: Shard, market: Market, residual: Residual, lots: int, value: int) -> None:
+def book_unwound(shard: Shard, market: Market, residual: Residual, lots: int, value: int, *, against: str = "") -> None:
     """Book what inventory closed for `value` gained or lost; with its last lot the takeover is closed."""
     rules, amount = market.rules, shard.rules.asset.text
     side = residual.side * rules.direction
@@ -95,17 +117,18 @@ def book_unwound(shard: Shard, market: Market, residual: Residual, lots: int, va
     residual.pnl += pnl
     shard.stream.move(shard.purse("clearing", market.name), shard.transit, pnl, "takeover_pnl")
     assert residual.fund is not None
-    shard.claim(
-        TakeoverFilled(
-            liquidation_id=residual.liquidation_id,
-            round=residual.round,
-            market=market.name,
-            fund=residual.fund,
-            qty=rules.lots_text(lots),
-            price=rules.price_text(value, lots) or "0",
-            pnl=amount(pnl),
-        )
+    filled = TakeoverFilled(
+        liquidation_id=residual.liquidation_id,
+        round=residual.round,
+        market=market.name,
+        fund=residual.fund,
+        qty=rules.lots_text(lots),
+        price=rules.price_text(value, lots) or "0",
+        pnl=amount(pnl),
     )
+    if against:
+        filled.against = against
+    shard.claim(filled)
     if not residual.parcel.lots:
         market.residuals.remove(residual)
         shard.claim(

@@ -43,7 +43,7 @@ from tests.reference.changes import announcement, changed_config
 from tests.reference.deleveraging import close_at_mark, conclude, cover, deleverage, publish_lights
 from tests.reference.exact import LIMIT, ceil
 from tests.reference.funding import continue_rounds, pay_account, pay_residual, set_funding
-from tests.reference.inventory import ask_again, raise_exhausted, unwind, unwind_all
+from tests.reference.inventory import ask_again, net, raise_exhausted, unwind, unwind_all
 from tests.reference.liquidation import liquidate_payers, queue_due, queue_payers, run_queue, split_off
 from tests.reference.margin import bankruptcy_value, liquidation_price_text
 from tests.reference.orders import amend, cancel, cancel_all, new_order
@@ -104,7 +104,7 @@ def _begin_periods(shard: Shard) -> None:
 
 
 def set_mark(shard: Shard, command: PriceMark) -> None:
-    """A mark price: exhausted takeovers, open questions, liquidations, unwinding, stop orders."""
+    """A mark price: exhausted takeovers, open questions, liquidations, netting, unwinding, stop orders."""
     market = find_market(shard, command.market)
     mark = parse_ticks(market.rules, command.price)
     held = [position.parcel for position in shard.open_positions(market=market.name)]
@@ -119,6 +119,7 @@ def set_mark(shard: Shard, command: PriceMark) -> None:
         ask_again(shard, market)
     queue_due(shard, market)
     run_queue(shard)
+    net(shard, market)
     if not market.rules.is_halted:
         unwind_all(shard, market)
         trigger_by_mark(shard, market)
@@ -179,7 +180,9 @@ def decide(shard: Shard, decision: AnyDecision) -> None:
         residual.budget = int(asset.units(decision.loss_budget))
         if lots < residual.parcel.lots:
             split_off(shard, market, residual, lots)
-        unwind(shard, market, residual)
+        net(shard, market)
+        if residual in market.residuals:
+            unwind(shard, market, residual)
     elif isinstance(decision, AdlTriggered):
         residual.fund, residual.budget, residual.loss = None, 0, 0
         budget = int(asset.units(decision.loss_budget or "0"))

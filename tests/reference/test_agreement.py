@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.reference import exact, fills, funding, liquidation, matching, settlement
+from tests.reference import shard as shard_model
 from tests.reference.__main__ import run_world, shrink
 from tests.reference.compare import RESTORE_EVERY, compare
 from tests.reference.state import Market, Order, Position, Shard
@@ -49,11 +50,16 @@ def of_equal_health(shard: Shard, positions: list[Position]) -> Fraction:
     return Fraction(0)
 
 
+def stay_apart(shard: Shard, market: Market) -> None:
+    """Takeovers of both sides that all go into the book."""
+
+
 MISTAKES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "orders at one price trade newest first": (matching, "queue", newest_first),
     "fees are rounded down": (fills, "ceil", exact.floor),
     "liquidations run by name": (liquidation, "health", of_equal_health),
     "funding is rounded for the payer": (funding, "ceil", exact.floor),
+    "takeovers are not netted": (shard_model, "net", stay_apart),
     "slippage is rounded down": (settlement, "ceil", exact.floor),
 }
 

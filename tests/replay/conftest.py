@@ -153,3 +153,20 @@ def replay(venue: Path, tmp_path: Path) -> Callable[..., Run]:
         return Run(result, tmp_path / out)
 
     return replay
+
+
+TWO_FUNDS = VENUE.replace("[funds.btc]", 'usd = "1"\n[funds.eth]\nasset = "USDT"\nopening = "30"\n[funds.btc]')
+"""The same venue with another fund of the asset, and an asset that is worth a dollar."""
+
+
+def given_and_reconciled() -> list[Command]:
+    """Donations to two funds, one of them with a price, and two reconciliation periods that end."""
+    day = 86_400_000_000
+    gift = {"type": "fund.deposit", "kind": "donation"}
+    return [
+        {**gift, "ts": START, "fund": "btc", "amount": "2500.5", "transfer_id": "d1"},
+        {**gift, "ts": START + 1, "fund": "eth", "amount": "10", "index": "0.5", "transfer_id": "d2"},
+        {"type": "clock.tick", "ts": START + day},
+        {**gift, "ts": START + day, "fund": "btc", "amount": "1", "transfer_id": "d3"},
+        {"type": "clock.tick", "ts": START + 2 * day},
+    ]

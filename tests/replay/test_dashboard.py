@@ -18,10 +18,11 @@ from consumers.dashboard.timeline import BARS_MAX, BUCKETS_MAX, Bars, Line
 from consumers.dashboard.watch import MarketWatch
 from consumers.moments import SECOND
 from consumers.numbers import amount, brief, rounded
+from consumers.replay import fund_tables
 from schemas.commands import ClockTick
 from schemas.config import load_config
 from tests.engine.test_adl_price import triggered
-from tests.replay.conftest import Run, encoded, three_endings
+from tests.replay.conftest import TWO_FUNDS, Run, encoded, given_and_reconciled, three_endings
 
 
 class Page(HTMLParser):
@@ -290,3 +291,36 @@ def test_amounts_of_an_inverse_market_are_in_the_coin(replay: Callable[..., Run]
 )
 def test_numbers_are_written_for_reading(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_donations_totals_and_fund_history_stand_on_the_page(pages: Callable[..., Page], venue: Path) -> None:
+    venue.write_text(TWO_FUNDS)
+    text = pages(encoded(given_and_reconciled())).text
+    for heading in ("Funds, all of an asset", "Donations", "Fund history"):
+        assert heading in text
+    cells = "".join(text.split())
+    for row in (
+        "USDT 2 3,541.5 0 3,541.5 0 0 900 3,541.5 0",
+        "btc USDT 2 2,501.5 2,501.5 0 eth USDT 1 10 5 0 all USDT 3 2,511.5 2,506.5 0",
+        # The latest first: the third donation fell into the second period.
+        "btc, USDT 2023-11-15 08:00:00 2023-11-16 08:00:00 3,500.5 3,501.5 0 0 0 0 0 0",
+    ):
+        assert row.replace(" ", "") in cells
+    assert cells.index("btc,USDT2023-11-1508:00:00") < cells.index("btc,USDT2023-11-1422:13:20")
+
+
+def test_a_page_without_donations_or_periods_has_no_tables_of_them(pages: Callable[..., Page]) -> None:
+    text = pages(encoded(three_endings())).text
+    for heading in ("Funds, all of an asset", "Donations", "Fund history"):
+        assert heading not in text
+
+
+def test_the_page_shows_the_latest_periods_and_counts_the_others() -> None:
+    history = [{"period_end": end} for end in range(fund_tables.PERIODS_MAX + 7)]
+    report = {"funds": {"a": {"asset": "X", "history": history}, "b": {"asset": "X", "history": history[:3]}}}
+    shown = fund_tables.periods(report)
+    assert (len(shown.rows), shown.cut) == (fund_tables.PERIODS_MAX, 10)
+    assert [row.period["period_end"] for row in shown.rows[:2]] == [
+        fund_tables.PERIODS_MAX + 6,
+        fund_tables.PERIODS_MAX + 5,
+    ]

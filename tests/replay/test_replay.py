@@ -20,7 +20,7 @@ from engine.conservation import InvariantBroken
 from engine.venue import Venue
 from schemas.commands import Command
 from schemas.envelope import Event
-from tests.replay.conftest import START, Run, deposits, encoded, three_endings
+from tests.replay.conftest import START, TWO_FUNDS, Run, deposits, encoded, given_and_reconciled, three_endings
 
 TICK = b'{"type":"clock.tick","ts":%d}\n'
 
@@ -438,3 +438,29 @@ def test_version_and_help_are_there() -> None:
         assert result.exit_code == 0
         assert "replay" in result.output
     assert "--check-every" in runner.invoke(main, ["replay", "--help"]).output
+
+
+def test_the_summary_says_donations_and_what_all_funds_of_an_asset_come_to(
+    replay: Callable[..., Run], venue: Path
+) -> None:
+    venue.write_text(TWO_FUNDS)
+    run = replay(encoded(given_and_reconciled()))
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert ["all", "2", "USDT", "1,030.000000", "3,541.500000", "0.000000", "900.000000", "-"] in lines
+    assert ["btc", "USDT", "2", "2,501.500000", "2,501.50", "0.000000"] in lines
+    assert ["eth", "USDT", "1", "10.000000", "5.00", "0.000000"] in lines
+    assert ["all", "USDT", "3", "2,511.500000", "2,506.50", "0.000000"] in lines
+
+
+def test_one_fund_has_no_totals_and_without_donations_there_is_no_table_of_them(replay: Callable[..., Run]) -> None:
+    run = replay(encoded(three_endings()))
+    assert "all " not in run.stdout
+    assert "Donations" not in run.stdout
+
+
+def test_the_summary_says_how_much_of_takeovers_was_netted(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[1] / "examples" / "9_takeovers_of_opposite_sides_are_netted"
+    arguments = ["replay", str(folder / "commands.jsonl"), "--config", str(folder / "venue.toml")]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "out"), "--html"])
+    assert ["netted,", "quantity", "1.000"] in [line.split() for line in result.stdout.splitlines()]
+    assert "closed against each other 1 times" in (tmp_path / "out" / "report.html").read_text("utf-8")
