@@ -16,7 +16,7 @@ from engine.restoration import restore_settlement, restore_shard
 from engine.rows import Row
 from engine.settlement import Settlement
 from engine.shard import Shard
-from engine.spec import VenueSpec, compile_venue
+from engine.spec import compile_venue
 from engine.venue import Venue
 from schemas.claims import CLAIM_TYPES, DECISION_TYPES, Decision
 from schemas.commands import ClockTick, Command, ConfigSet
@@ -35,7 +35,7 @@ def rows_of(machine: Machine) -> list[Row]:
     return rows
 
 
-def restored(spec: VenueSpec, machine: Machine) -> Machine:
+def restored(machine: Machine) -> Machine:
     """What the bytes of a machine's state restore to, which agrees with itself and reports the same."""
     rows, state_hash = rows_of(machine), machine.state_hash()
     twin: Machine
@@ -44,7 +44,7 @@ def restored(spec: VenueSpec, machine: Machine) -> Machine:
         check_shard(shard)
         check_consistency(shard)
     else:
-        twin = settlement = restore_settlement(spec, machine.asset, rows, state_hash)
+        twin = settlement = restore_settlement(compile_venue(machine.config), machine.asset, rows, state_hash)
         check_settlement(settlement)
     assert list(chain(twin.rows(), twin.report_rows())) == list(chain(machine.rows(), machine.report_rows()))
     assert report(twin) == report(machine)
@@ -63,7 +63,7 @@ def restore_machines(venue: Venue) -> int:
     machines: list[Machine] = [*venue.shards.values(), *venue.settlements.values()]
     for machine in machines:
         # The venue knows its machines, and their methods, in many places: what is in them is exchanged.
-        vars(machine).update(vars(restored(venue._spec, machine)))
+        vars(machine).update(vars(restored(machine)))
     return len(machines)
 
 
@@ -89,7 +89,7 @@ class Twins:
         """Begin with new twins, all or some."""
         for stream, machine in self.machines.items():
             if self._rng.random() < 0.7:
-                self.twins[stream] = restored(compile_venue(machine.config), machine)
+                self.twins[stream] = restored(machine)
 
     def step(self, fields: dict[str, Any]) -> None:
         """A command at whomever it is for, and what arrives then."""

@@ -10,7 +10,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.shard import Shard
-from engine.spec import compile_venue
 from schemas.config import parse_config
 from schemas.wire import decode_command
 from tests.engine.crossed import BTC, ETH, SOL, CrossStage, started
@@ -115,7 +114,7 @@ def test_who_left_a_residual_and_is_healthy_again_is_looked_at_at_the_next_mark(
     pool = state.accounts["alice"].pool
     pool.left_residual = True
     state.make_pool_stale(pool)
-    twin = restored(compile_venue(stage.config), stage.venue.shards["usdt"])
+    twin = restored(stage.venue.shards["usdt"])
     assert isinstance(twin, Shard)
     stage.mark_of(SOL, "102")
     twin.apply(decode_command(stage.log[-1]))
