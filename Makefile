@@ -39,7 +39,7 @@ kafka: $(INSTALLED) broker ## serve a Kafka broker on 127.0.0.1:KAFKA_PORT (9092
 COMMANDS ?= 1000000
 SEED ?= 1
 
-soak: $(INSTALLED) ## engine and reference model, byte by byte, on COMMANDS random commands from SEED on
+soak: $(INSTALLED) ## engine (restored again and again) and reference model, byte by byte, on COMMANDS random commands from SEED on
 	$(BIN)/python -m tests.reference --commands $(COMMANDS) --seed $(SEED)
 
 check: $(INSTALLED) ## lint, formatting, types, generated files

@@ -52,7 +52,9 @@ def unpack(packed: bytes) -> Iterator[Row]:
                 if len(chunk) < length:
                     raise DamagedSnapshot("its rows end in the middle of a chunk")
                 yield from _decoder.decode(chunk)
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except DamagedSnapshot:
+        raise
+    except (zstandard.ZstdError, msgspec.MsgspecError, ValueError) as error:
         raise DamagedSnapshot(f"its rows cannot be read: {error}") from error
 
 

@@ -15,7 +15,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import adl, book, core, ticks
+from tests.bench import adl, book, core, snapshot, ticks
 from tests.bench.stage import seconds
 
 HERE = Path(__file__).parent
@@ -70,13 +70,26 @@ def deleveraging() -> list[Benchmark]:
     return prepared
 
 
+def snapshots() -> list[Benchmark]:
+    """Dump and load of a state, prepared."""
+    prepared = []
+    spec = snapshot.venue_spec()
+    for positions in (100_000, 1_000_000):
+        shard = snapshot.quoted_shard(positions)
+        file = snapshot.dump(shard)
+        of = f"{positions:,} positions, {positions // 5:,} orders, {len(file) / 1e6:.1f} MB"
+        prepared.append(Benchmark(f"snapshot, dump of {of}", "s", 1, partial(snapshot.dump, shard)))
+        prepared.append(Benchmark(f"snapshot, load of {of}", "s", 1, partial(snapshot.load, spec, file)))
+    return prepared
+
+
 def measure() -> list[tuple[str, str, float]]:
     """What, unit and result of each benchmark: the best of its rounds.
 
     The rounds of the benchmarks of a group take turns, so that each meets the quiet and the busy moments of a shared
     machine.
     """
-    return [result for group in (throughput, idle_marks, deleveraging) for result in _measure(group())]
+    return [result for group in (throughput, idle_marks, deleveraging, snapshots) for result in _measure(group())]
 
 
 def _measure(prepared: list[Benchmark]) -> list[tuple[str, str, float]]:
@@ -86,10 +99,13 @@ def _measure(prepared: list[Benchmark]) -> list[tuple[str, str, float]]:
     for _ in range(ROUNDS):
         for i, benchmark in enumerate(prepared):
             best[i] = min(best[i], seconds(benchmark.run))
-    return [
-        (each.name, each.unit, seconds_ / each.count * 1e6 if each.unit == "µs" else each.count / seconds_)
-        for each, seconds_ in zip(prepared, best, strict=True)
-    ]
+    return [(each.name, each.unit, _in_unit(each, seconds_)) for each, seconds_ in zip(prepared, best, strict=True)]
+
+
+def _in_unit(benchmark: Benchmark, took: float) -> float:
+    """How long each took, or how many there were in a second."""
+    scale = {"µs": 1e6, "s": 1.0}.get(benchmark.unit)
+    return benchmark.count / took if scale is None else took / benchmark.count * scale
 
 
 def machine() -> str:
@@ -145,7 +161,8 @@ def _write(rows: list[tuple[str, str, float]], run: core.CoreRun) -> None:
 
 Written by `make bench` (`python -m tests.bench --write`) on {date}.
 Machine: {machine()}, shared with other work, so compare rows of one run with each other rather than with other runs.
-Every figure is the best of {ROUNDS} runs that take turns (throughput, then marks, then ADL); plain CPython, one thread.
+Every figure is the best of {ROUNDS} runs that take turns (throughput, then marks, ADL, snapshots); plain CPython,
+one thread.
 
 | what | result | unit |
 |---|---:|---|
@@ -163,6 +180,10 @@ positions are open.
 
 **ADL** is one deleveraging with its events (`tests/bench/adl.py`). The first one under a mark ranks everybody on the
 other side; those that follow rank anew only whom the ones before have changed.
+
+**snapshot** is a state written as the bytes of a snapshot file, and a machine made from them
+(`tests/bench/snapshot.py`); both reckon the state hash, and loading builds every index anew. No disk or network is part
+of it.
 """,
         encoding="utf-8",
     )

@@ -2,7 +2,7 @@
 
 import random
 
-from tests.bench import adl, book, core, ticks
+from tests.bench import adl, book, core, snapshot, ticks
 
 
 def test_every_flow_of_the_book_can_be_drawn_and_run() -> None:
@@ -24,3 +24,8 @@ def test_deleveraging_publishes_what_it_does() -> None:
     shard = adl.shorts(50)
     assert adl.first(shard) > 0
     assert adl.cascade(shard, 3) > 0
+
+
+def test_a_snapshot_is_dumped_and_loaded() -> None:
+    shard = snapshot.quoted_shard(100)
+    assert snapshot.load(snapshot.venue_spec(), snapshot.dump(shard)) == shard.stream

@@ -1,5 +1,7 @@
 """`python -m tests.reference`: engine and model on random histories, each in a random world.
 
+At intervals the engine is replaced by what its snapshots restore to, which must make no difference.
+
 Prints how often every kind of event came up, so that what was compared is visible. Exit 0 when they agree on
 everything, 1 at the first difference, with the world, the shortest history that shows it, and what each published.
 """
