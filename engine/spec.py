@@ -3,12 +3,22 @@
 Raises `schemas.config.ConfigError` with the path of the setting, what it is and what was expected.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from engine.adl_shares import CAPPED
 from engine.contract import Contract, Inverse, Linear
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
-from schemas.config import AverageTrigger, ConfigError, DrawdownTrigger, FundConfig, MarketConfig, VenueConfig
+from schemas.config import (
+    AssetConfig,
+    AverageTrigger,
+    ConfigError,
+    DrawdownTrigger,
+    FundConfig,
+    MarketConfig,
+    ShardConfig,
+    VenueConfig,
+)
 
 T = TypeVar("T")
 
@@ -26,14 +36,18 @@ _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d
 
 
 class AssetSpec:
-    """A settlement asset. `usd` is what 1 of it is worth where a donation has no index price, in 10^-18 USD."""
+    """A settlement asset. `usd` is what 1 of it is worth where a donation has no index price, in 10^-18 USD.
 
-    __slots__ = ("_one", "_zero", "decimals", "name", "usd")
+    `partition` is the Kafka partition of its settlement.
+    """
 
-    def __init__(self, name: str, decimals: int, usd: int | None) -> None:
+    __slots__ = ("_one", "_zero", "decimals", "name", "partition", "usd")
+
+    def __init__(self, name: str, decimals: int, usd: int | None, partition: int) -> None:
         self.name = name
         self.decimals = decimals
         self.usd = usd
+        self.partition = partition
         self._one = 10**decimals
         self._zero = decimal_text(0, decimals)
 
@@ -225,10 +239,11 @@ class MarketSpec:
 
 
 class ShardSpec(NamedTuple):
-    """A shard and its markets, in the order of the config."""
+    """A shard and its markets, in the order of the config. `partition` is the Kafka partition of its engine."""
 
     name: str
     asset: AssetSpec
+    partition: int
     position_detail: bool
     free_profit: bool
     markets: dict[str, MarketSpec]
@@ -247,8 +262,14 @@ class VenueSpec(NamedTuple):
 
 def compile_venue(config: VenueConfig) -> VenueSpec:
     """Compile a config whose types are checked. Raises ConfigError for what does not make sense together."""
+    shard_partitions, asset_partitions = _partitions(config)
     assets = {
-        name: AssetSpec(name, asset.decimals, None if asset.usd is None else scaled(asset.usd, USD_PRICE_PLACES))
+        name: AssetSpec(
+            name,
+            asset.decimals,
+            None if asset.usd is None else scaled(asset.usd, USD_PRICE_PLACES),
+            asset_partitions[name],
+        )
         for name, asset in config.assets.items()
     }
     funds = {name: _fund(name, fund, assets) for name, fund in config.funds.items()}
@@ -275,6 +296,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         name: ShardSpec(
             name,
             _known(f"shards.{name}.asset", shard.asset, assets),
+            shard_partitions[name],
             shard.position_detail,
             shard.free_profit,
             {},
@@ -311,6 +333,41 @@ def last_boundary(now: int, phase: int) -> int:
 def next_boundary(now: int, phase: int) -> int:
     """The first time after `now` that lies `phase` µs after a midnight UTC."""
     return last_boundary(now, phase) + DAY
+
+
+def _partitions(config: VenueConfig) -> tuple[dict[str, int], dict[str, int]]:
+    """The partition of each shard and of each asset.
+
+    Left out, a shard has the first that is free, and an asset comes after all shards; both in the order of the config.
+    Each partition has one writer, so no two streams of a venue may have the same.
+    """
+    taken: dict[int, str] = {}
+    for kind, table in (("shards", config.shards), ("assets", config.assets)):
+        for name, settings in table.items():
+            if settings.partition is None:
+                continue
+            other = taken.setdefault(settings.partition, f"{kind}.{name}")
+            if other != f"{kind}.{name}":
+                raise ConfigError(
+                    f"{kind}.{name}.partition: expected another than that of {other}, {settings.partition}"
+                )
+    shards = _numbered(config.shards, taken, 0)
+    return shards, _numbered(config.assets, taken, max(shards.values(), default=-1) + 1)
+
+
+def _numbered(
+    table: Mapping[str, ShardConfig] | Mapping[str, AssetConfig], taken: dict[int, str], first: int
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, settings in table.items():
+        number = settings.partition
+        if number is None:
+            while first in taken:
+                first += 1
+            number = first
+            taken[number] = name
+        found[name] = number
+    return found
 
 
 def _known(where: str, name: str, table: dict[str, T]) -> T:

@@ -90,25 +90,18 @@ _settlement_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder
 def open_stream(config: VenueConfig, name: str) -> Stream:
     """The stream of that name at its genesis. Raises ConfigError where the venue has no such stream."""
     venue = compile_venue(config)
-    partitions = _partitions(config)
     kind, _, of = name.partition(":")
     if kind == "engine" and of in venue.shards:
-        return _open_engine(config, venue, of, partitions)
+        return _open_engine(config, venue, of)
     if kind == "settlement" and of in venue.assets:
-        return _open_settlement(config, venue, of, partitions)
+        return _open_settlement(config, venue, of)
     known = [*(f"engine:{shard}" for shard in venue.shards), *(f"settlement:{asset}" for asset in venue.assets)]
     raise ConfigError(f"the config has no stream {name}; it has {', '.join(known)}")
 
 
-def _partitions(config: VenueConfig) -> dict[str, int]:
-    numbers = {f"engine:{name}": shard.partition for name, shard in config.shards.items()}
-    first = max(numbers.values()) + 1
-    return numbers | {f"settlement:{name}": first + n for n, name in enumerate(config.assets)}
-
-
-def _open_engine(config: VenueConfig, venue: VenueSpec, shard: str, partitions: dict[str, int]) -> Stream:
+def _open_engine(config: VenueConfig, venue: VenueSpec, shard: str) -> Stream:
     spec = venue.shards[shard]
-    partition = partitions[f"engine:{shard}"]
+    partition = spec.partition
     inputs = (
         Input("decisions", partition, "decisions"),
         Input("admin", partition),
@@ -119,12 +112,10 @@ def _open_engine(config: VenueConfig, venue: VenueSpec, shard: str, partitions: 
     return Stream(Shard(spec), config, partition, inputs, lambda _: partition, _engine_decoder)
 
 
-def _open_settlement(config: VenueConfig, venue: VenueSpec, asset: str, partitions: dict[str, int]) -> Stream:
+def _open_settlement(config: VenueConfig, venue: VenueSpec, asset: str) -> Stream:
     spec = venue.assets[asset]
-    partition = partitions[f"settlement:{asset}"]
-    shards = {
-        shard.name: partitions[f"engine:{shard.name}"] for shard in venue.shards.values() if shard.asset.name == asset
-    }
+    partition = spec.partition
+    shards = {shard.name: shard.partition for shard in venue.shards.values() if shard.asset.name == asset}
     inputs = (
         *(Input("liquidations", number, "claims") for number in sorted(shards.values())),
         Input("admin", partition),
