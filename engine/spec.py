@@ -3,22 +3,21 @@
 Raises `schemas.config.ConfigError` with the path of the setting, what it is and what was expected.
 """
 
-from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from engine.adl_shares import CAPPED
 from engine.contract import Contract, Inverse, Linear
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
 from schemas.config import (
-    AssetConfig,
     AverageTrigger,
     ConfigError,
     DrawdownTrigger,
     FundConfig,
     MarketConfig,
-    ShardConfig,
     VenueConfig,
+    config_hash,
 )
+from schemas.partitions import stream_partitions
 
 T = TypeVar("T")
 
@@ -36,18 +35,14 @@ _DURATION_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d
 
 
 class AssetSpec:
-    """A settlement asset. `usd` is what 1 of it is worth where a donation has no index price, in 10^-18 USD.
+    """A settlement asset. `usd` is what 1 of it is worth where a donation has no index price, in 10^-18 USD."""
 
-    `partition` is the Kafka partition of its settlement.
-    """
+    __slots__ = ("_one", "_zero", "decimals", "name", "usd")
 
-    __slots__ = ("_one", "_zero", "decimals", "name", "partition", "usd")
-
-    def __init__(self, name: str, decimals: int, usd: int | None, partition: int) -> None:
+    def __init__(self, name: str, decimals: int, usd: int | None) -> None:
         self.name = name
         self.decimals = decimals
         self.usd = usd
-        self.partition = partition
         self._one = 10**decimals
         self._zero = decimal_text(0, decimals)
 
@@ -156,6 +151,8 @@ class MarketSpec:
         "direction",
         "fund",
         "fund_fee_share",
+        "is_halted",
+        "is_reduce_only",
         "liquidation_fee",
         "lots",
         "maker_fee",
@@ -219,6 +216,8 @@ class MarketSpec:
         self.price_band = None if config.price_band is None else _rate(f"{where}.price_band", config.price_band)
         if self.price_band is not None and self.price_band > RATE:
             raise ConfigError(f"{where}.price_band: expected at most 1, got {config.price_band}")
+        self.is_halted = config.status == "halted"
+        self.is_reduce_only = config.status == "reduce_only"
         self.tiers = _tiers(where, config, self.asset)
         self.default_cross = config.default_mode == "cross"
         self.default_leverage = _rate(f"{where}.default_leverage", config.default_leverage)
@@ -239,37 +238,35 @@ class MarketSpec:
 
 
 class ShardSpec(NamedTuple):
-    """A shard and its markets, in the order of the config. `partition` is the Kafka partition of its engine."""
+    """A shard and its markets, in the order of the config; and the whole config that says so."""
 
     name: str
     asset: AssetSpec
-    partition: int
     position_detail: bool
     free_profit: bool
     markets: dict[str, MarketSpec]
     limits: LimitsSpec
+    config: VenueConfig
+    config_hash: str
 
 
 class VenueSpec(NamedTuple):
-    """The whole venue in integers."""
+    """The whole venue in integers, and the config that says so."""
 
     limits: LimitsSpec
     assets: dict[str, AssetSpec]
     funds: dict[str, FundSpec]
     shards: dict[str, ShardSpec]
     shard_of_market: dict[str, str]
+    config: VenueConfig
+    config_hash: str
 
 
 def compile_venue(config: VenueConfig) -> VenueSpec:
     """Compile a config whose types are checked. Raises ConfigError for what does not make sense together."""
-    shard_partitions, asset_partitions = _partitions(config)
+    stream_partitions(config)  # no two streams may have the same; where they are is for the shell to know
     assets = {
-        name: AssetSpec(
-            name,
-            asset.decimals,
-            None if asset.usd is None else scaled(asset.usd, USD_PRICE_PLACES),
-            asset_partitions[name],
-        )
+        name: AssetSpec(name, asset.decimals, None if asset.usd is None else scaled(asset.usd, USD_PRICE_PLACES))
         for name, asset in config.assets.items()
     }
     funds = {name: _fund(name, fund, assets) for name, fund in config.funds.items()}
@@ -289,6 +286,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         duration(config.limits.transfer_memory),
         config.limits.fund_history,
     )
+    hash_ = config_hash(config)
     for name in RESERVED_SHARDS:
         if name in config.shards:
             raise ConfigError(f"shards.{name}: expected another name; the ledger has accounts that begin with {name}/")
@@ -296,11 +294,12 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         name: ShardSpec(
             name,
             _known(f"shards.{name}.asset", shard.asset, assets),
-            shard_partitions[name],
             shard.position_detail,
             shard.free_profit,
             {},
             limits,
+            config,
+            hash_,
         )
         for name, shard in config.shards.items()
     }
@@ -317,7 +316,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         shard_of_market[name] = shard.name
     if not shard_of_market:
         raise ConfigError("markets: expected at least one")
-    return VenueSpec(limits, assets, funds, shards, shard_of_market)
+    return VenueSpec(limits, assets, funds, shards, shard_of_market, config, hash_)
 
 
 def duration(text: str) -> int:
@@ -333,41 +332,6 @@ def last_boundary(now: int, phase: int) -> int:
 def next_boundary(now: int, phase: int) -> int:
     """The first time after `now` that lies `phase` µs after a midnight UTC."""
     return last_boundary(now, phase) + DAY
-
-
-def _partitions(config: VenueConfig) -> tuple[dict[str, int], dict[str, int]]:
-    """The partition of each shard and of each asset.
-
-    Left out, a shard has the first that is free, and an asset comes after all shards; both in the order of the config.
-    Each partition has one writer, so no two streams of a venue may have the same.
-    """
-    taken: dict[int, str] = {}
-    for kind, table in (("shards", config.shards), ("assets", config.assets)):
-        for name, settings in table.items():
-            if settings.partition is None:
-                continue
-            other = taken.setdefault(settings.partition, f"{kind}.{name}")
-            if other != f"{kind}.{name}":
-                raise ConfigError(
-                    f"{kind}.{name}.partition: expected another than that of {other}, {settings.partition}"
-                )
-    shards = _numbered(config.shards, taken, 0)
-    return shards, _numbered(config.assets, taken, max(shards.values(), default=-1) + 1)
-
-
-def _numbered(
-    table: Mapping[str, ShardConfig] | Mapping[str, AssetConfig], taken: dict[int, str], first: int
-) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, settings in table.items():
-        number = settings.partition
-        if number is None:
-            while first in taken:
-                first += 1
-            number = first
-            taken[number] = name
-        found[name] = number
-    return found
 
 
 def _known(where: str, name: str, table: dict[str, T]) -> T:

@@ -18,7 +18,6 @@ from consumers.kafka.settings import ServiceConfig
 from consumers.kafka.topics import CATALOGUE, Topic, partition_count, topic_settings
 from consumers.service.journal import Header
 from consumers.service.publication import key_field
-from engine.spec import compile_venue
 from schemas.commands import Command
 from schemas.config import load_config
 from schemas.documents import MESSAGE_TYPES, message_document, type_name
@@ -90,7 +89,7 @@ def _channel(topic: Topic) -> Document:
         "bindings": {
             "kafka": {
                 "topic": topic.name,
-                "partitions": partition_count(compile_venue(load_config(VENUE))),
+                "partitions": partition_count(load_config(VENUE)),
                 "replicas": ServiceConfig().topics.replication,
                 "topicConfiguration": {
                     "cleanup.policy": [kafka["cleanup.policy"]],

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from consumers.kafka.settings import ServiceConfig
-from engine.spec import VenueSpec
+from schemas.config import VenueConfig
+from schemas.partitions import stream_partitions
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -77,10 +78,9 @@ CATALOGUE: Final = (
 )
 
 
-def partition_count(venue: VenueSpec) -> int:
+def partition_count(config: VenueConfig) -> int:
     """How many partitions each topic has: up to the largest number of a stream."""
-    shards = [shard.partition for shard in venue.shards.values()]
-    return max(*shards, *(asset.partition for asset in venue.assets.values())) + 1
+    return max(stream_partitions(config).values()) + 1
 
 
 def topic_settings(topic: Topic, settings: ServiceConfig) -> Mapping[str, str]:

@@ -33,7 +33,8 @@ def topics(*, config: Path, settings: ServiceConfig, dry_run: bool) -> None:
     partitions, another replication factor) is refused before anything is done, with exit code 2.
     """
     try:
-        venue = compile_venue(load_config(config))
+        venue = load_config(config)
+        compile_venue(venue)
     except ConfigError as error:
         raise UsageFailure(str(error)) from None
     count = partition_count(venue)

@@ -21,6 +21,7 @@ from engine.spec import (
 )
 from engine.venue import Venue
 from schemas.config import ConfigError, parse_config
+from schemas.partitions import stream_partitions
 from tests.engine.stage import MARKET, TIERS, venue_toml
 
 
@@ -368,25 +369,26 @@ def partitions(shards: dict[str, int | None], assets: dict[str, int | None]) -> 
             toml = toml.replace("[assets.USDT]\n", f"[assets.USDT]\n{line(number)}")
         else:
             toml += f"\n[assets.{name}]\ndecimals = 6\n{line(number)}"
-    spec = compile_venue(parse_config(toml))
-    return {each.name: each.partition for each in (*spec.shards.values(), *spec.assets.values())}
+    config = parse_config(toml)
+    compile_venue(config)
+    return {stream.partition(":")[2]: number for stream, number in stream_partitions(config).items()}
 
 
 @pytest.mark.parametrize(
     ("shards", "assets", "expected"),
     [
         ({"usdt": None}, {"USDT": None}, {"usdt": 0, "USDT": 1}),
-        ({"usdt": None, "b": None}, {"USDT": None, "BTC": None}, {"usdt": 0, "b": 1, "USDT": 2, "BTC": 3}),
-        ({"usdt": 4, "b": None}, {"USDT": None, "BTC": None}, {"usdt": 4, "b": 0, "USDT": 5, "BTC": 6}),
-        ({"usdt": None, "b": 0}, {"USDT": None, "BTC": 3}, {"usdt": 1, "b": 0, "USDT": 2, "BTC": 3}),
+        ({"usdt": None, "b": None}, {"USDT": None, "BTC": None}, {"usdt": 0, "b": 2, "USDT": 1, "BTC": 3}),
+        ({"usdt": 4, "b": None}, {"USDT": None, "BTC": None}, {"usdt": 4, "b": 0, "USDT": 1, "BTC": 3}),
+        ({"usdt": None, "b": 0}, {"USDT": None, "BTC": 1}, {"usdt": 2, "b": 0, "USDT": 3, "BTC": 1}),
         ({"usdt": 0, "b": 2}, {"USDT": 1, "BTC": None}, {"usdt": 0, "b": 2, "USDT": 1, "BTC": 3}),
-        ({"usdt": None}, {"USDT": 0, "BTC": 2}, {"usdt": 1, "USDT": 0, "BTC": 2}),
+        ({"usdt": None}, {"USDT": 0, "BTC": 2}, {"usdt": 4, "USDT": 0, "BTC": 2}),
     ],
 )
 def test_a_stream_without_a_partition_gets_one_of_its_own(
     shards: dict[str, int | None], assets: dict[str, int | None], expected: dict[str, int]
 ) -> None:
-    """Shards the first that is free, assets those after all shards."""
+    """Shards the first even one that is free, assets the first odd one."""
     assert partitions(shards, assets) == expected
 
 
