@@ -47,10 +47,12 @@ check: $(INSTALLED) ## lint, formatting, types, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m schemas.documents --check
+	$(BIN)/python -m consumers.kafka.asyncapi --check
 	$(BIN)/python -m tests.venues --check
 
-schemas: $(INSTALLED) ## write schemas/json from the message types
+schemas: $(INSTALLED) ## write schemas/json and docs/asyncapi.json from the message types
 	$(BIN)/python -m schemas.documents
+	$(BIN)/python -m consumers.kafka.asyncapi
 
 MONTH := out/month
 

@@ -17,6 +17,7 @@ from schemas.config import (
     VenueConfig,
     config_hash,
 )
+from schemas.partitions import stream_partitions
 
 T = TypeVar("T")
 
@@ -263,6 +264,7 @@ class VenueSpec(NamedTuple):
 
 def compile_venue(config: VenueConfig) -> VenueSpec:
     """Compile a config whose types are checked. Raises ConfigError for what does not make sense together."""
+    stream_partitions(config)  # no two streams may have the same; where they are is for the shell to know
     assets = {
         name: AssetSpec(name, asset.decimals, None if asset.usd is None else scaled(asset.usd, USD_PRICE_PLACES))
         for name, asset in config.assets.items()

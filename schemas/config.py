@@ -53,6 +53,7 @@ AdlRanking = Literal[
     "min_leverage",
 ]
 Count = Annotated[int, Meta(ge=1, le=INT64_MAX)]
+Partition = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class ConfigError(ValueError):
@@ -68,6 +69,7 @@ class AssetConfig(_Table, frozen=True):
 
     decimals: Annotated[int, Meta(ge=0, le=18)]
     usd: PositiveDecimal | None = None
+    partition: Partition | None = None
 
     def __post_init__(self) -> None:
         if self.usd is not None:
@@ -150,7 +152,7 @@ class ShardConfig(_Table, frozen=True):
     """Markets whose accounts share collateral: one Kafka partition, one single-threaded engine."""
 
     asset: Id
-    partition: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    partition: Partition | None = None
     position_detail: bool = False
     free_profit: bool = False
 

@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from schemas.config import ConfigError, VenueConfig, config_document, decode_config
 from schemas.events import SettingChange
+from schemas.partitions import stream_partitions
 
 Refused = Literal["invalid_config", "unsupported_change"]
 
@@ -22,7 +23,6 @@ FIXED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "assets": {
             "decimals": "all money is counted in units of it",
-            "partition": "the stream is written there",
         },
         "funds": {
             "asset": "the fund holds it",
@@ -30,7 +30,6 @@ FIXED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "shards": {
             "asset": "its accounts hold it",
-            "partition": "the stream is written there",
         },
         "markets": {
             "shard": "its positions are held there",
@@ -42,7 +41,9 @@ FIXED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
     }
 )
-"""Settings of what exists that never change, and why."""
+"""Settings of what exists that never change, and why. The partitions of streams do not either, however set."""
+
+_TABLE_OF: Final = {"engine": "shards", "settlement": "assets"}
 
 
 class ConfigChangeError(ConfigError):
@@ -94,7 +95,23 @@ def fixed_settings(config: VenueConfig, changed: VenueConfig) -> dict[str, str]:
             for setting, why in settings.items():
                 if table.get(setting) != wanted.get(setting):
                     reasons[f"{kind}.{name}.{setting}"] = f"cannot change, as {why}"
-    return reasons
+    return reasons | _moved_streams(config, changed)
+
+
+def _moved_streams(config: VenueConfig, changed: VenueConfig) -> dict[str, str]:
+    """Streams whose partition differs. One that has none set moves when another takes its number."""
+    try:
+        before, after = stream_partitions(config), stream_partitions(changed)
+    except ConfigError:
+        return {}  # two streams on one partition: said where the settings are compiled
+    return {
+        f"{_TABLE_OF[kind]}.{name}.partition": (
+            f"cannot change, as the stream is written there: it is {number} and would be {after[stream]}"
+        )
+        for stream, number in before.items()
+        for kind, _, name in [stream.partition(":")]
+        if after.get(stream, number) != number
+    }
 
 
 def list_changes(config: VenueConfig, changed: VenueConfig) -> list[SettingChange]:

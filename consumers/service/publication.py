@@ -43,13 +43,14 @@ class Publisher:
         return Outgoing(event.topic, self._partition_of(event), self._key(event), encode(event), headers)
 
     def _key(self, event: Event) -> bytes:
-        field = _key_field(type(event))
+        field = key_field(type(event))
         key = getattr(event, field) if field else ""
         return (key if isinstance(key, str) and key else self._stream).encode()
 
 
 @cache
-def _key_field(event: type[Event]) -> str:
+def key_field(event: type[Event]) -> str:
+    """Which field of an event is its key; empty where it has none, and the stream is."""
     return next((field for field in _KEYS if field in event.__struct_fields__), "")
 
 

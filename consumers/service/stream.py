@@ -17,6 +17,7 @@ from schemas.claims import AnyClaim, AnyDecision, Claim, Decision
 from schemas.commands import Command, OutsideCommand
 from schemas.config import ConfigError, VenueConfig, config_hash
 from schemas.envelope import Event
+from schemas.partitions import stream_partitions
 
 Message = Command | Claim | Decision
 
@@ -97,13 +98,6 @@ _settlement_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder
 def open_stream(config: VenueConfig, name: str) -> Stream:
     """The stream of that name at its genesis. Raises ConfigError where the venue has no such stream."""
     return Stream(_machine(compile_venue(config), name))
-
-
-def stream_partitions(config: VenueConfig) -> dict[str, int]:
-    """The partition of each stream, which is its own on every topic that it writes."""
-    numbers = {f"engine:{name}": shard.partition for name, shard in config.shards.items()}
-    first = max(numbers.values()) + 1
-    return numbers | {f"settlement:{name}": first + n for n, name in enumerate(config.assets)}
 
 
 def _machine(venue: VenueSpec, name: str) -> Machine:

@@ -106,6 +106,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "an opening": ({"funds": {"btc": {"opening": "5"}}}, "unsupported_change", "funds.btc.opening"),
     "decimals": ({"assets": {"USDT": {"decimals": 2}}}, "unsupported_change", "assets.USDT.decimals"),
     "a partition": ({"shards": {"usdt": {"partition": 3}}}, "unsupported_change", "shards.usdt.partition"),
+    "a partition that is a shard's": (
+        {"shards": {"more": {"asset": "USDT", "partition": 0}}},
+        "unsupported_change",
+        "shards.usdt.partition: cannot change, as the stream is written there: it is 0 and would be 2",
+    ),
+    "a partition that is an asset's": (
+        {"shards": {"more": {"asset": "USDT", "partition": 1}}},
+        "unsupported_change",
+        "assets.USDT.partition: cannot change, as the stream is written there: it is 1 and would be 3",
+    ),
     "a number": ({"markets": {MARKET: {"taker_fee": 1}}}, "invalid_config", f"markets.{MARKET}.taker_fee"),
     "an unknown setting": ({"markets": {MARKET: {"tock": "1"}}}, "invalid_config", f"markets.{MARKET}.tock"),
     "no tiers": ({"markets": {MARKET: {"tiers": []}}}, "invalid_config", f"markets.{MARKET}.tiers"),

@@ -21,6 +21,7 @@ from engine.spec import (
 )
 from engine.venue import Venue
 from schemas.config import ConfigError, parse_config
+from schemas.partitions import stream_partitions
 from tests.engine.stage import MARKET, TIERS, venue_toml
 
 
@@ -349,3 +350,59 @@ def test_no_two_balances_have_the_same_name_in_the_ledger(shard: str, fund: str)
     purses = [purse for state in states for purse in (state.external, state.fees, state.transit)]
     purses += [held.purse for held in venue.settlements["USDT"].funds.values()]
     assert len(purses) == len({purse.name for purse in purses})
+
+
+def partitions(shards: dict[str, int | None], assets: dict[str, int | None]) -> dict[str, int]:
+    """The partitions of a venue with these shards (the first one's market is the usual one) and assets."""
+
+    def line(number: int | None) -> str:
+        return "" if number is None else f"partition = {number}\n"
+
+    toml = venue_toml()
+    for name, number in shards.items():
+        if name == "usdt":
+            toml = toml.replace("partition = 0\n", "").replace("[shards.usdt]\n", f"[shards.usdt]\n{line(number)}")
+        else:
+            toml += f'\n[shards.{name}]\nasset = "USDT"\n{line(number)}'
+    for name, number in assets.items():
+        if name == "USDT":
+            toml = toml.replace("[assets.USDT]\n", f"[assets.USDT]\n{line(number)}")
+        else:
+            toml += f"\n[assets.{name}]\ndecimals = 6\n{line(number)}"
+    config = parse_config(toml)
+    compile_venue(config)
+    return {stream.partition(":")[2]: number for stream, number in stream_partitions(config).items()}
+
+
+@pytest.mark.parametrize(
+    ("shards", "assets", "expected"),
+    [
+        ({"usdt": None}, {"USDT": None}, {"usdt": 0, "USDT": 1}),
+        ({"usdt": None, "b": None}, {"USDT": None, "BTC": None}, {"usdt": 0, "b": 2, "USDT": 1, "BTC": 3}),
+        ({"usdt": 4, "b": None}, {"USDT": None, "BTC": None}, {"usdt": 4, "b": 0, "USDT": 1, "BTC": 3}),
+        ({"usdt": None, "b": 0}, {"USDT": None, "BTC": 1}, {"usdt": 2, "b": 0, "USDT": 3, "BTC": 1}),
+        ({"usdt": 0, "b": 2}, {"USDT": 1, "BTC": None}, {"usdt": 0, "b": 2, "USDT": 1, "BTC": 3}),
+        ({"usdt": None}, {"USDT": 0, "BTC": 2}, {"usdt": 4, "USDT": 0, "BTC": 2}),
+    ],
+)
+def test_a_stream_without_a_partition_gets_one_of_its_own(
+    shards: dict[str, int | None], assets: dict[str, int | None], expected: dict[str, int]
+) -> None:
+    """Shards the first even one that is free, assets the first odd one."""
+    assert partitions(shards, assets) == expected
+
+
+@pytest.mark.parametrize(
+    ("shards", "assets", "said"),
+    [
+        ({"usdt": 0, "b": 0}, {}, "shards.b.partition: expected another than that of shards.usdt, 0"),
+        ({"usdt": 0}, {"USDT": 0}, "assets.USDT.partition: expected another than that of shards.usdt, 0"),
+        ({"usdt": 0}, {"USDT": 7, "BTC": 7}, "assets.BTC.partition: expected another than that of assets.USDT, 7"),
+    ],
+)
+def test_two_streams_of_one_partition_are_refused(
+    shards: dict[str, int | None], assets: dict[str, int | None], said: str
+) -> None:
+    """Each partition has one writer."""
+    with pytest.raises(ConfigError, match=f"^{said}$"):
+        partitions(shards, assets)

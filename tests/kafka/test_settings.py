@@ -162,3 +162,29 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_retention_and_caps_name_topics_that_exist() -> None:
     """The inputs are topics."""
     assert set(INPUTS) < set(TOPICS)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "kafka.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("table", msgspec.structs.fields(ServiceConfig), ids=lambda table: table.name)
+def test_each_setting_is_listed_with_its_default(table: msgspec.structs.FieldInfo) -> None:
+    """In docs/kafka.md: name and default as the type has them."""
+    section = PAGE.split(f"### `[{table.name}]`\n")[1].split("\n#")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    listed = {name: row[1].strip("`") for row in rows[2:] for name in row[0].replace("`", "").split(", ")}
+    settings = getattr(ServiceConfig(), table.name)
+    expected = {field.name: _written(getattr(settings, field.name)) for field in msgspec.structs.fields(settings)}
+    assert listed == {name: "see below" if value == "{}" else value for name, value in expected.items()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, str | Duration):
+        return f'"{value}"'
+    return str(value).lower()
+
+
+def test_the_example_for_one_broker_is_valid() -> None:
+    """deploy/service.toml goes with `make kafka`."""
+    settings = load_settings(Path(__file__).parents[2] / "deploy" / "service.toml")
+    assert settings.topics.replication == settings.topics.min_insync == 1
