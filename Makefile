@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 RUN := out/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak check schemas bench month clean
+.PHONY: help setup run test broker kafka soak check schemas bench month clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -25,7 +25,16 @@ run: $(INSTALLED) ## crash a generated market and replay it: who paid, and how m
 		--html --check-every 1000
 
 test: $(INSTALLED) ## run all tests
+	deploy/kafka/install.sh > /dev/null || [ -z "$$BACKSTOP_KAFKA_REQUIRED" ]
 	$(BIN)/pytest -n auto
+
+broker: ## fetch a Kafka broker (and Java and Maven, as root on Debian) into a cache outside the tree
+	deploy/kafka/install.sh > /dev/null
+
+KAFKA_PORT ?= 9092
+
+kafka: $(INSTALLED) broker ## serve a Kafka broker on 127.0.0.1:KAFKA_PORT (9092), its data under out/kafka
+	$(BIN)/python -m tests.kafka.broker --port $(KAFKA_PORT) --data out/kafka
 
 COMMANDS ?= 1000000
 SEED ?= 1
