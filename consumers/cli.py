@@ -1,13 +1,14 @@
 """The `backstop` command. Every failure that a user can cause is one line on stderr and exit code 2."""
 
 import signal
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from consumers import diagnostics
 from consumers.errors import UsageFailure
+from consumers.version import code_version
 
 COMMANDS: Final = ("explain", "generate", "ledger", "replay")
 """Each is the command of that name in consumers.<name>.command."""
@@ -52,15 +53,8 @@ def _one_line(error: click.UsageError) -> UsageFailure:
     return UsageFailure(f"{reason} (see '{command} --help')")
 
 
-def _version() -> str:
-    try:
-        return metadata.version("backstop")
-    except metadata.PackageNotFoundError:
-        return "0 (from source, not installed)"
-
-
 @click.group(cls=OneLineGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="backstop")
+@click.version_option(code_version(), prog_name="backstop")
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is being done; tracebacks with failures.")
 @click.pass_context
 def main(context: click.Context, *, verbose: bool) -> None:

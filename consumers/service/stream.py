@@ -65,7 +65,7 @@ class Stream:
     ) -> None:
         self.machine = machine
         self.name = machine.stream
-        self.config_hash = sha256(msgspec.json.encode(config)).hexdigest()
+        self.config_hash = config_hash(config)
         self.partition = partition
         self.inputs = inputs
         self.partition_of = partition_of
@@ -74,6 +74,16 @@ class Stream:
 
 _engine_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(OutsideCommand | AnyDecision)
 _settlement_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(OutsideCommand | AnyClaim)
+
+
+def config_hash(config: VenueConfig) -> str:
+    """SHA-256 over what a config file comes to, whatever its layout."""
+    return sha256(msgspec.json.encode(config)).hexdigest()
+
+
+def stream_names(config: VenueConfig) -> list[str]:
+    """All streams of a venue."""
+    return [*(f"engine:{shard}" for shard in config.shards), *(f"settlement:{asset}" for asset in config.assets)]
 
 
 def open_stream(config: VenueConfig, name: str) -> Stream:
@@ -85,8 +95,7 @@ def open_stream(config: VenueConfig, name: str) -> Stream:
         return _open_engine(config, venue, of, partitions)
     if kind == "settlement" and of in venue.assets:
         return _open_settlement(config, venue, of, partitions)
-    known = [*(f"engine:{shard}" for shard in venue.shards), *(f"settlement:{asset}" for asset in venue.assets)]
-    raise ConfigError(f"the config has no stream {name}; it has {', '.join(known)}")
+    raise ConfigError(f"the config has no stream {name}; it has {', '.join(stream_names(config))}")
 
 
 def _partitions(config: VenueConfig) -> dict[str, int]:
