@@ -73,7 +73,12 @@ def choice(values: list[str]) -> str:
 
 @cache
 def _document(expected: type[msgspec.Struct]) -> Mapping[str, Any]:
-    return msgspec.json.schema(expected)
+    return msgspec.json.schema(expected, schema_hook=_own_type)
+
+
+def _own_type(_: type) -> dict[str, Any]:
+    """Types that msgspec does not know are written as text."""
+    return {"type": "string"}
 
 
 def _join(path: str, name: str) -> str:

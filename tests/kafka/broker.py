@@ -65,6 +65,10 @@ class NoBrokerError(Exception):
     """There is no broker to be had here: says why."""
 
 
+class BrokerFailedError(Exception):
+    """There is one, and it does not start."""
+
+
 @dataclass(frozen=True)
 class Tls:
     """PEM files of a listener: certificate chain and PKCS#8 key in one, and whom it trusts as clients."""
@@ -128,6 +132,8 @@ class Broker:
             **PROPERTIES,
             "log.dirs": str(self._folder / "data"),
             "controller.quorum.voters": f"1@{HOST}:{controller}",
+            "listener.security.protocol.map": ",".join(f"{each}:{each}" for each in protocols)
+            + ",CONTROLLER:PLAINTEXT",
             "listeners": ",".join(
                 f"{name}://{at}" for name, at in (*self.addresses.items(), ("CONTROLLER", f"{HOST}:{controller}"))
             ),
@@ -148,7 +154,7 @@ class Broker:
     def pid(self) -> int:
         """The process of the running broker."""
         if self._server is None:
-            raise NoBrokerError("the broker is not running")
+            raise BrokerFailedError("the broker is not running")
         return self._server.pid
 
     def start(self) -> None:
@@ -167,7 +173,7 @@ class Broker:
                 check=False,
             )
             if formatted.returncode:
-                raise NoBrokerError(f"the broker's storage cannot be formatted: {formatted.stderr.strip()}")
+                raise BrokerFailedError(f"the broker's storage cannot be formatted: {formatted.stderr.strip()}")
         with self._log.open("ab") as log:
             # In a session of its own: a Ctrl-C at the terminal is for whoever started it.
             self._server = subprocess.Popen(
@@ -181,7 +187,7 @@ class Broker:
         if not ready or self._server.poll() is not None:
             said = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
             self.stop()
-            raise NoBrokerError(f"the broker did not start:\n{said}")
+            raise BrokerFailedError(f"the broker did not start:\n{said}")
 
     def kill(self) -> None:
         """SIGKILL, as a machine that loses power; what it wrote stays."""
@@ -301,6 +307,7 @@ def shared_broker(folder: Path, hold: contextlib.ExitStack) -> str:
     Each holder has a shared lock on a file of `folder`; a process beside the workers keeps the broker, and ends it
     when it gets that lock for itself. The kernel gives a dead process's locks back, so no broker is left behind.
     """
+    installed_jars()  # or the keeper would be the one to find them missing
     held = hold.enter_context((folder / "kafka.held").open("a"))
     fcntl.flock(held, fcntl.LOCK_SH)
     told = folder / "kafka.address"
@@ -317,7 +324,7 @@ def shared_broker(folder: Path, hold: contextlib.ExitStack) -> str:
             )
             _until(START_SECONDS + 10, lambda: told.exists() or keeper.poll() is not None)
     if not told.exists():
-        raise NoBrokerError((folder / "kafka.errors").read_text(errors="replace").strip() or "it did not start")
+        raise BrokerFailedError((folder / "kafka.errors").read_text(errors="replace").strip() or "it did not start")
     return told.read_text()
 
 
@@ -350,7 +357,7 @@ def main() -> None:
             print(f"a Kafka broker answers at {broker.address}; Ctrl-C ends it", flush=True)  # noqa: T201
             broker.wait()
             sys.exit("the broker has ended; out/kafka/server.log says why")
-    except NoBrokerError as error:
+    except BrokerFailedError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         pass
