@@ -10,7 +10,7 @@ from consumers import diagnostics
 from consumers.errors import UsageFailure
 from consumers.version import code_version
 
-COMMANDS: Final = ("explain", "generate", "ledger", "replay")
+COMMANDS: Final = ("explain", "export", "generate", "ledger", "replay", "verify")
 """Each is the command of that name in consumers.<name>.command."""
 
 

@@ -24,8 +24,11 @@ class Partition(Protocol):
         """The offset to be read next; markers of transactions take offsets, too."""
         ...
 
-    async def next(self) -> Arrival | None:
-        """The next record; None where there is none and no transaction under way that may bring one."""
+    async def next(self, limit: int | None = None) -> Arrival | None:
+        """The next record; None where there is none and no transaction under way that may bring one.
+
+        Does not wait for what would come at `limit` or behind it.
+        """
         ...
 
     async def end(self) -> int:
@@ -89,7 +92,7 @@ class Tape:
         if self._head is None:
             if self._end is not None and await self._partition.position() >= self._end:
                 return None
-            self._head = await self._partition.next()
+            self._head = await self._partition.next(self._end)
         if self._head is None or (self._end is not None and self._head.offset >= self._end):
             return None
         return self._head

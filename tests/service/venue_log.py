@@ -7,7 +7,7 @@ transaction markers take, too.
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,6 +30,13 @@ START_MS = 1_700_000_000_000
 Place = tuple[str, int]
 
 
+class Write(NamedTuple):
+    """What was written at once, as a transaction or one by one."""
+
+    is_transaction: bool
+    records: list[Arrival]
+
+
 def two_shards(settings: str) -> str:
     """A venue of two shards and one settlement (partitions 0, 1 and 2) from those of the tests of late answers."""
     return VENUES[settings].replace('[shards.more]\nasset = "USDT"\n', '[shards.more]\nasset = "USDT"\npartition = 1\n')
@@ -45,6 +52,7 @@ class VenueLog:
         self._offsets: dict[Place, int] = {}
         self._now = START_MS
         self.topics: dict[Place, list[Arrival]] = {}
+        self.writes: list[Write] = []
         self.published: dict[str, list[Outgoing]] = {}
         self.streams = {name: open_stream(self.config, name) for name in stream_names(self.config)}
         self.replicas: dict[str, Replica] = {}
@@ -59,7 +67,8 @@ class VenueLog:
 
     def send(self, topic: str, partition: int, value: bytes, headers: Iterable[tuple[str, bytes]] = ()) -> None:
         """What a producer outside writes."""
-        self._append(Outgoing(topic, partition, b"", value, tuple(headers)))
+        record = self._append(Outgoing(topic, partition, b"", value, tuple(headers)))
+        self.writes.append(Write(False, [record]))
 
     def command(self, machine: str, command: dict[str, Any]) -> None:
         """A command, on the topic and partition where it belongs; some carry a trace context."""
@@ -114,17 +123,17 @@ class VenueLog:
         self.published[name] += batch.published
         journal = Outgoing("journal", self.streams[name].partition, b"", batch.journal, ())
         records = [*batch.published, *batch.dead_letters, journal]
-        for record in records:
-            self._append(record)
+        self.writes.append(Write(True, [self._append(record) for record in records]))
         for place in {(record.topic, record.partition) for record in records}:
             self._offsets[place] += 1  # the marker of the transaction
 
-    def _append(self, record: Outgoing) -> None:
+    def _append(self, record: Outgoing) -> Arrival:
         place = (record.topic, record.partition)
         offset = self._offsets.get(place, 0)
         self._offsets[place] = offset + 1
         arrival = Arrival(*place, offset, self._now, record.key or None, record.value, tuple(record.headers))
         self.topics.setdefault(place, []).append(arrival)
+        return arrival
 
 
 def _rubbish(rng: random.Random, now_us: int) -> tuple[str, int, bytes]:

@@ -23,8 +23,9 @@ class MemoryPartition:
         """Behind the last record that was read."""
         return self._records[self._read - 1].offset + 1 if self._read else self.first
 
-    async def next(self) -> Arrival | None:
-        """The next record."""
+    async def next(self, limit: int | None = None) -> Arrival | None:
+        """The next record; there is nothing to wait for."""
+        del limit
         if self._read == len(self._records):
             return None
         self._read += 1
