@@ -14,11 +14,14 @@ PARTITIONS = 3
 
 
 async def create_topics(address: str, prefix: str) -> None:
-    """All topics of a venue. Producers say when a record was written, so that a recording keeps its times."""
+    """All topics of a venue. Producers say when a record was written, so that a recording keeps its times.
+
+    These are long ago, so nothing may be deleted for its age.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:
-        configs = {"message.timestamp.type": "CreateTime"}
+        configs = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
         topics = [NewTopic(prefix + name, PARTITIONS, 1, topic_configs=configs) for name in TOPICS]
         answer = await admin.create_topics(topics)
         assert all(code == 0 for _, code, *_ in answer.topic_errors), answer

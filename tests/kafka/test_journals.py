@@ -1,6 +1,7 @@
 """`backstop verify` and `backstop export` against a real broker, with histories whose every byte is known."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,13 +26,11 @@ Run = Callable[..., Result]
 @cache
 def recorded() -> VenueLog:
     """A history with liquidations, takeovers, dead letters, and something under way at its end."""
-    return record_history(7, "tiny funds, short lives", 700)
+    return record_history(7, "tiny funds, short lives", 600, turns=0.1)
 
 
-@pytest.fixture
-def run(broker: SharedBroker, prefix: str, tmp_path: Path) -> Run:
-    """Run a command of the house against topics of this test alone."""
-    service = tmp_path / "service.toml"
+def _runner(broker: SharedBroker, prefix: str, folder: Path) -> Run:
+    service = folder / "service.toml"
     service.write_text(f'[kafka]\nbootstrap = "{broker.address}"\ntopic_prefix = "{prefix}"\n')
 
     def run(*arguments: str | Path) -> Result:
@@ -39,6 +38,20 @@ def run(broker: SharedBroker, prefix: str, tmp_path: Path) -> Run:
         return CliRunner().invoke(main, [given[0], "--service", str(service), *given[1:]])
 
     return run
+
+
+@pytest.fixture
+def run(broker: SharedBroker, prefix: str, tmp_path: Path) -> Run:
+    """Run a command of the house against topics of this test alone."""
+    return _runner(broker, prefix, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def read(broker: SharedBroker, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a command of the house against topics with the history, to which nobody writes any more."""
+    prefix = f"journals-{secrets.token_hex(4)}."
+    asyncio.run(_put(broker.address, prefix))
+    return _runner(broker, prefix, tmp_path_factory.mktemp("read"))
 
 
 @pytest.fixture
@@ -53,48 +66,48 @@ async def _put(address: str, prefix: str, changed: Topics | None = None) -> None
     await write(address, prefix, recorded(), changed)
 
 
-def test_what_the_services_wrote_holds_and_its_exports_replay(history: VenueLog, run: Run, tmp_path: Path) -> None:
+def test_what_the_services_wrote_holds_and_its_exports_replay(read: Run, tmp_path: Path) -> None:
     """The topics are proved; each journal is exported, replays to what was published, and is proved as a file."""
-    result = run("verify", "--json")
+    result = read("verify", "--json")
     assert result.exit_code == 0, result.output
     verdict = orjson.loads(result.stdout)
     assert verdict["holds"]
     assert {each["stream"]: each["events"] for each in verdict["streams"]} == {
-        name: len(records) for name, records in history.published.items()
+        name: len(records) for name, records in recorded().published.items()
     }
     files = []
     for name, ending in zip(STREAMS, (".jsonl", ".jsonl.zst", ".jsonl.gz"), strict=True):
         files.append(tmp_path / f"{name.replace(':', '-')}{ending}")
         kind, _, of = name.partition(":")
         option = {"engine": "--shard", "settlement": "--asset"}[kind]
-        result = run("export", option, of, "--out", files[-1])
+        result = read("export", option, of, "--out", files[-1])
         assert result.exit_code == 0, result.output
-        assert history.replicas[name].chain.hex() in result.stdout
+        assert recorded().replicas[name].chain.hex() in result.stdout
         replayed = CliRunner().invoke(main, ["replay", str(files[-1]), "--out", str(tmp_path / name)])
         assert replayed.exit_code == 0, replayed.output
         events = (tmp_path / name / "events.jsonl").read_bytes()
-        assert events == b"".join(outgoing.value + b"\n" for outgoing in history.published[name])
-    assert files[0].read_bytes() == history.journal("engine:usdt")
+        assert events == b"".join(outgoing.value + b"\n" for outgoing in recorded().published[name])
+    assert files[0].read_bytes() == recorded().journal("engine:usdt")
     assert not list(tmp_path.glob("*.partial"))
     result = CliRunner().invoke(main, ["verify", *map(str, files)])
     assert result.exit_code == 0, result.output
     assert "no topics were looked at" in result.stdout
 
 
-def test_a_journal_exported_in_parts_is_one_journal(history: VenueLog, run: Run, tmp_path: Path) -> None:
+def test_a_journal_exported_in_parts_is_one_journal(read: Run, tmp_path: Path) -> None:
     """Each part begins where the last one ended, by number or by offset."""
-    last = history.replicas["engine:more"].applied
-    result = run("export", "--stream", "engine:more", "--out", tmp_path / "1", "--to-number", last // 3, "--json")
+    last = recorded().replicas["engine:more"].applied
+    result = read("export", "--stream", "engine:more", "--out", tmp_path / "1", "--to-number", last // 3, "--json")
     first = orjson.loads(result.stdout)
     assert 0 < first["last"] <= last // 3 + 50
     options = ("--from-number", first["last"] + 1, "--to-number", 2 * last // 3, "--json")
-    second = orjson.loads(run("export", "--stream", "engine:more", "--out", tmp_path / "2", *options).stdout)
+    second = orjson.loads(read("export", "--stream", "engine:more", "--out", tmp_path / "2", *options).stdout)
     assert second["first"] == first["last"] + 1
     options = ("--from-offset", second["next_offset"], "--json")
-    third = orjson.loads(run("export", "--stream", "engine:more", "--out", tmp_path / "3", *options).stdout)
+    third = orjson.loads(read("export", "--stream", "engine:more", "--out", tmp_path / "3", *options).stdout)
     assert (third["first"], third["last"]) == (second["last"] + 1, last)
     joined = b"".join((tmp_path / name).read_bytes() for name in "123")
-    assert joined == history.journal("engine:more")
+    assert joined == recorded().journal("engine:more")
     parts = [str(tmp_path / name) for name in "123"]
     assert CliRunner().invoke(main, ["replay", *parts, "--out", str(tmp_path / "out")]).exit_code == 0
     result = CliRunner().invoke(main, ["replay", *parts[::2], "--out", str(tmp_path / "out")])
@@ -102,18 +115,18 @@ def test_a_journal_exported_in_parts_is_one_journal(history: VenueLog, run: Run,
     assert "what lies between is missing" in result.stderr
 
 
-def test_an_export_overwrites_nothing_unless_it_is_told_to(history: VenueLog, run: Run, tmp_path: Path) -> None:
+def test_an_export_overwrites_nothing_unless_it_is_told_to(read: Run, tmp_path: Path) -> None:
     out = tmp_path / "journal"
     out.write_bytes(b"dear")
-    result = run("export", "--shard", "usdt", "--out", out)
+    result = read("export", "--shard", "usdt", "--out", out)
     assert result.exit_code == 2
     assert "is there already" in result.stderr
     assert out.read_bytes() == b"dear"
-    assert run("export", "--shard", "usdt", "--out", out, "--overwrite").exit_code == 0
-    assert out.read_bytes() == history.journal("engine:usdt")
+    assert read("export", "--shard", "usdt", "--out", out, "--overwrite").exit_code == 0
+    assert out.read_bytes() == recorded().journal("engine:usdt")
 
 
-def test_what_cannot_be_exported_is_one_line(history: VenueLog, run: Run, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_one_line(read: Run, tmp_path: Path) -> None:
     """And leaves no file behind."""
     out = tmp_path / "journal.zst"
     for arguments, complaint in {
@@ -125,7 +138,7 @@ def test_what_cannot_be_exported_is_one_line(history: VenueLog, run: Run, tmp_pa
         ("--shard", "usdt", "--from-offset", "99999"): "journal/0: has offsets from 0 to",
         ("--shard", "usdt", "--out", str(tmp_path / "no" / "where")): "cannot be written: No such file or directory",
     }.items():
-        result = run("export", *(arguments if "--out" in arguments else ("--out", out, *arguments)))
+        result = read("export", *(arguments if "--out" in arguments else ("--out", out, *arguments)))
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert complaint in result.stderr
         assert not list(tmp_path.glob("*journal*"))
@@ -160,19 +173,7 @@ async def _delete(address: str, partition: TopicPartition, before: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        "event_missing",
-        "event_altered",
-        "header_missing",
-        "key_altered",
-        "dead_letter_missing",
-        "chain_altered",
-        "journal_ends_early",
-        "claim_skipped",
-        "claim_altered",
-        "command_altered",
-    ],
+    "change", ["event_missing", "key_altered", "dead_letter_missing", "journal_ends_early", "claim_skipped"]
 )
 def test_what_was_changed_is_found_on_the_broker(change: str, broker: SharedBroker, prefix: str, run: Run) -> None:
     """As in memory: one thing differs, verify says which rule and where, and ends with 1."""

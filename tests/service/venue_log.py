@@ -151,8 +151,11 @@ def _rubbish(rng: random.Random, now_us: int) -> tuple[str, int, bytes]:
     )
 
 
-def record_history(seed: int, settings: str, length: int, *, settled: bool = False) -> VenueLog:
-    """A random history of a venue, its inputs taken in random batches. `settled`: until nothing is under way."""
+def record_history(seed: int, settings: str, length: int, *, settled: bool = False, turns: float = 0.2) -> VenueLog:
+    """A random history of a venue, its inputs taken in random batches. `settled`: until nothing is under way.
+
+    `turns` is how often a stream takes what waits for it, per command.
+    """
     rng = random.Random(seed)
     log = VenueLog(two_shards(settings), rng)
     names = list(log.streams)
@@ -160,9 +163,9 @@ def record_history(seed: int, settings: str, length: int, *, settled: bool = Fal
         log.command(machine, command)
         if rng.random() < 0.03:
             log.send(*_rubbish(rng, command["ts"]))
-        if rng.random() < 0.2:
+        if rng.random() < turns:
             log.turn(rng.choice(names))
-        if rng.random() < 0.05:
+        if rng.random() < turns / 4:
             log.idle(rng.choice(names))
     if settled:
         log.settle()
