@@ -8,9 +8,9 @@ import click
 
 from consumers import diagnostics
 from consumers.errors import UsageFailure
-from consumers.version import code_version
+from consumers.version import version
 
-COMMANDS: Final = ("explain", "export", "generate", "ledger", "replay", "verify")
+COMMANDS: Final = ("config", "engine", "explain", "export", "generate", "ledger", "replay", "settlement", "verify")
 """Each is the command of that name in consumers.<name>.command."""
 
 
@@ -54,7 +54,7 @@ def _one_line(error: click.UsageError) -> UsageFailure:
 
 
 @click.group(cls=OneLineGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(code_version(), prog_name="backstop")
+@click.version_option(version(), prog_name="backstop")
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is being done; tracebacks with failures.")
 @click.pass_context
 def main(context: click.Context, *, verbose: bool) -> None:

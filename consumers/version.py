@@ -1,10 +1,10 @@
-"""Which code this is."""
+"""Which Backstop this is."""
 
 from importlib import metadata
 
 
-def code_version() -> str:
-    """The version of the installed distribution."""
+def version() -> str:
+    """The version that is installed."""
     try:
         return metadata.version("backstop")
     except metadata.PackageNotFoundError:

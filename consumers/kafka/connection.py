@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiokafka.errors
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from consumers.errors import UsageFailure
@@ -24,7 +24,14 @@ _TOPIC_DENIED: Final = 29
 
 
 class KafkaUnreachable(UsageFailure):
-    """Kafka cannot be used as configured: which address, what happened, what was expected."""
+    """Kafka cannot be used as configured: which address, what happened, what was expected.
+
+    It `may_pass` where nothing answered, as that a broker can be started later; a refused login stays refused.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,14 @@ class Cluster:
     id: str
     brokers: dict[int, str]
     partitions: dict[str, int]
+
+    def check(self, topic: str, partition: int) -> None:
+        """Raises KafkaUnreachable where a topic (with prefix) has no such partition: clients would wait for it."""
+        if partition >= self.partitions[topic]:
+            raise KafkaUnreachable(
+                f"topic {topic} has {self.partitions[topic]} partitions, and partition {partition} is needed; "
+                "`backstop topics` adds it"
+            )
 
 
 class FileToken(AbstractTokenProvider):
@@ -74,18 +89,21 @@ async def reachable(
     names = [settings.kafka.topic_prefix + topic for topic in topics]
     addresses = settings.kafka.addresses
     failures: list[str] = []
+    may_pass = False
     for i, address in enumerate(addresses):
         share = max((deadline - time.monotonic()) / (len(addresses) - i), 0.1)
         try:
             cluster = await asyncio.wait_for(_ask(address, names, options), share)
         except _FAILURES as error:
             failures.append(f"{address}: {_reason(error, settings.kafka, share)}")
+            may_pass |= isinstance(error, _NO_ANSWER)
             continue
         await _one_broker_answers(cluster, address, settings.kafka, options, deadline)
         return cluster
-    raise KafkaUnreachable(f"no Kafka at {'; '.join(failures)}")
+    raise KafkaUnreachable(f"no Kafka at {'; '.join(failures)}", may_pass=may_pass)
 
 
+_NO_ANSWER: Final = (ConnectionError, TimeoutError, asyncio.TimeoutError, KafkaConnectionError)
 _FAILURES: Final = (OSError, KafkaError, TimeoutError, asyncio.TimeoutError, EOFError, ValueError)
 
 

@@ -42,6 +42,7 @@ class InputReader:
         self._partition = TopicPartition(prefix + source.topic, source.partition)
         self._consumer = open_consumer(options)
         self._ready: list[Arrival] = []
+        self.handed_out = 0
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
@@ -49,9 +50,8 @@ class InputReader:
     async def start(self, position: int | None, seen: tuple[int, str] | None) -> None:
         """Begin at a position; None: at the beginning, as this input was never read. Raises InputLost."""
         await self._consumer.start()
-        self._consumer.assign([self._partition])
-        first, end = await offsets(self._consumer, self._partition)
         name = f"{self._partition.topic}/{self._partition.partition}"
+        first, end = await assign(self._consumer, self._partition)
         if position is None:
             position = first
             if first:
@@ -66,6 +66,7 @@ class InputReader:
             await self._check_seen(name, seen)
         self._consumer.seek(self._partition, position)
         self._task = asyncio.create_task(self._fetch(), name=f"fetch {name}")
+        self._task.add_done_callback(lambda _: self._wake.set())  # `take` then says why
 
     async def _check_seen(self, name: str, seen: tuple[int, str]) -> None:
         """Compare the last record that was read with what is there now."""
@@ -100,12 +101,8 @@ class InputReader:
             self._task.result()
         ready, self._ready = self._ready, []
         self._room.set()
+        self.handed_out += len(ready)
         return ready
-
-    @property
-    def failed(self) -> bool:
-        """Whether fetching has ended; `take` says why."""
-        return self._task is not None and self._task.done()
 
     async def lag(self) -> int | None:
         """How many offsets lie between here and the last stable offset; None: not known yet."""
@@ -136,6 +133,12 @@ def open_consumer(options: Mapping[str, Any], **more: Any) -> AIOKafkaConsumer:
         max_partition_fetch_bytes=FETCH_BYTES,
         **more,
     )
+
+
+async def assign(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
+    """Have a consumer read one partition, which has to be there, as aiokafka would wait for it; its offsets."""
+    consumer.assign([partition])
+    return await offsets(consumer, partition)
 
 
 async def offsets(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:

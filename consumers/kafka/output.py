@@ -33,7 +33,7 @@ class Output:
         *,
         transactional_id: str,
         prefix: str,
-        transaction_timeout_ms: int,
+        transaction_timeout: float,
         commit_deadline: float,
     ) -> None:
         aiokafka_settings.apply()
@@ -42,7 +42,7 @@ class Output:
         self._producer = AIOKafkaProducer(
             **options,
             transactional_id=transactional_id,
-            transaction_timeout_ms=transaction_timeout_ms,
+            transaction_timeout_ms=int(transaction_timeout * 1_000),
             acks="all",
             compression_type="zstd",
             max_batch_size=BATCH_BYTES_MAX,
@@ -55,11 +55,6 @@ class Output:
         """The number of this instance among those of its transactional id."""
         epoch: int = self._producer._txn_manager.producer_epoch
         return epoch
-
-    @property
-    def cluster(self) -> str:
-        """The id of the cluster that this is connected to."""
-        return ""
 
     async def start(self) -> None:
         """Connect. From here on every earlier instance is fenced, and its open transaction is ended."""

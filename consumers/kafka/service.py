@@ -9,24 +9,36 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import time
+from typing import Any, Final, NamedTuple
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 
+from consumers.kafka.connection import KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
 from consumers.kafka.journal_reader import JournalReader
 from consumers.kafka.output import CommitInDoubt, Fenced, Output
+from consumers.kafka.settings import ServiceConfig
 from consumers.service.exits import Exit, leave
 from consumers.service.journal import Header, JournalError
-from consumers.service.loop import Leader, Observer, Pace
-from consumers.service.publication import HeaderStyle, Publisher
+from consumers.service.loop import Leader, Pace
+from consumers.service.observer import Observer
+from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
-from consumers.service.stream import Stream
+from consumers.service.stream import WRITTEN, Input, Stream
 from engine.sequence import BrokenStream
+from schemas.config_change import list_changes
+
+COOL_DOWN_SECONDS: Final = 10.0
+"""For how long an instance that was replaced leaves its successor alone."""
+
+REACH_SECONDS: Final = 30.0
+"""For how long a start waits for a broker to answer."""
+
+TICK_SECONDS: Final = 1.0
+"""Idleness after which a leader lets time pass."""
 
 log = structlog.get_logger()
 
@@ -35,89 +47,103 @@ class Refused(RuntimeError):
     """This instance must not or cannot lead: says why, and what to do."""
 
 
-class Terms(NamedTuple):
-    """How an instance runs. Durations in seconds, but for `ahead_max` in µs."""
+class Launch(NamedTuple):
+    """What one start is told: who it is, by which code, with which config, and how it may come to lead."""
 
-    options: Mapping[str, Any]
-    prefix: str
     instance: str
     code: str
     config_text: str
-    headers: HeaderStyle
-    caps: Mapping[str, int]
-    pace: Pace
-    silence: float
-    cool_down: float
-    commit_deadline: float
-    transaction_timeout: float
-    ahead_max: int
-    quarantined: frozenset[str]
     standby: bool
     takeover: bool
+    quarantined: frozenset[str]
 
 
 class Service:
     """A stream's service. `run` returns the exit code of an orderly end; anything else ends the process on the spot."""
 
-    def __init__(self, stream: Stream, terms: Terms, observer: Observer) -> None:
+    def __init__(self, stream: Stream, settings: ServiceConfig, launch: Launch, observer: Observer) -> None:
         self._stream = stream
-        self._terms = terms
+        self._settings = settings
+        self._options: dict[str, Any] = client_options(settings)
+        self._prefix = settings.kafka.topic_prefix
+        self._launch = launch
         self._observer = observer
+        self._given = stream.config
+        self._cluster = ""
         self._stopping = asyncio.Event()
-        self._leader: Leader | None = None
+        self._leader: Leader[InputReader] | None = None
 
     async def run(self) -> Exit:
-        """Follow, lead when it is time, stop when asked to."""
+        """Follow, lead when it is time, stop when asked to. Raises UsageFailure where Kafka cannot be used at all."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
+        self._cluster = await self._reach()
+        stream = self._stream.name
         try:
             follower = await self._follow()
             if follower is not None:
                 await self._lead(follower)
         except Fenced as error:
-            leave(Exit.FENCED, "fenced", stream=self._stream.name, reason=str(error))
+            leave(Exit.FENCED, "fenced", stream=stream, reason=str(error))
         except CommitInDoubt as error:
-            leave(Exit.IN_DOUBT, "commit_in_doubt", stream=self._stream.name, reason=str(error))
+            leave(Exit.IN_DOUBT, "commit_in_doubt", stream=stream, reason=str(error))
         except Refused as error:
-            leave(Exit.REFUSED, "refused", stream=self._stream.name, reason=str(error))
+            leave(Exit.REFUSED, "refused", stream=stream, reason=str(error))
         except Poisoned as error:
-            arrival = error.arrival
-            leave(
-                Exit.FAILED,
-                "poisoned",
-                stream=self._stream.name,
-                topic=arrival.topic,
-                partition=arrival.partition,
-                offset=arrival.offset,
-                reason=str(error),
-            )
+            leave(Exit.FAILED, "poisoned", stream=stream, at=error.arrival.place, reason=str(error))
         except (JournalError, InputLost, BrokenStream) as error:
-            leave(Exit.FAILED, "cannot_continue", stream=self._stream.name, reason=str(error))
+            leave(Exit.FAILED, "cannot_continue", stream=stream, reason=str(error))
+        except Exception as error:  # noqa: BLE001 -- whatever it is, memory is in doubt and the process ends here
+            leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
         return Exit.STOPPED
+
+    async def _reach(self) -> str:
+        """Find everything there; where nobody answers, ask again for a while. The id of the cluster."""
+        end = time.monotonic() + REACH_SECONDS
+        stream = self._stream
+        partitions = [(source.topic, source.partition) for source in stream.inputs]
+        partitions += [(topic, stream.partition) for topic in WRITTEN[stream.kind] if topic != "decisions"]
+        while True:
+            try:
+                cluster = await reachable(self._settings, tuple(sorted({topic for topic, _ in partitions})))
+                for topic, partition in partitions:
+                    cluster.check(self._prefix + topic, partition)
+                return cluster.id
+            except KafkaUnreachable as failure:
+                if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
+                    raise
+                log.warning("kafka_unreachable", stream=self._stream.name, reason=failure.message)
+            await asyncio.sleep(1)
 
     def _stop(self) -> None:
         self._stopping.set()
+        self._observer.became("stopping")
         if self._leader is not None:
             self._leader.stop()
 
     async def _follow(self) -> Follower | None:
         """Follow the journal until this instance may lead; None when it was told to stop before."""
-        terms, stream = self._terms, self._stream
-        publisher = Publisher(stream.name, stream.partition_of, terms.headers)
-        reader = JournalReader(terms.options, terms.prefix, stream.partition)
-        follower = Follower(Replica(stream, publisher, terms.code), reader)
+        stream, launch = self._stream, self._launch
+        publisher = Publisher(stream.name, stream.partition_of, self._settings.service.headers)
+        reader = JournalReader(self._options, self._prefix, stream.partition)
+        follower = Follower(Replica(stream, publisher, launch.code), reader)
+        self._observer.following(follower)
         await reader.start()
         await follower.catch_up()
+        self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
+        self._check_config()
+        silence = self._settings.service.silence.seconds
         while not self._stopping.is_set():
-            count = await follower.follow()
-            if not follower.records:
+            self._observer.turned()
+            heard = await follower.follow()
+            if not follower.records and not launch.standby:
                 return follower  # nobody has ever led
-            if follower.silence >= terms.silence and follower.may_take_over(terms.instance, terms.cool_down):
+            if follower.silence >= silence and follower.may_take_over(launch.instance, COOL_DOWN_SECONDS):
                 return follower
-            if count and not terms.standby:
-                if terms.takeover:
+            if heard and not launch.standby:
+                if launch.takeover:
                     return follower
                 raise Refused(
                     f"instance {follower.tenure.instance} of this stream is alive; start with --standby to wait for "
@@ -126,15 +152,26 @@ class Service:
         await reader.stop()
         return None
 
+    def _check_config(self) -> None:
+        """The config file must say what the journal ends with: what it says otherwise is not so, and would mislead."""
+        differing = [change.setting for change in list_changes(self._stream.config, self._given)]
+        if differing:
+            raise Refused(
+                f"the config file and the journal differ in {', '.join(differing[:5])}"
+                + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
+                + "; 'backstop config diff' shows how, 'backstop config apply' makes it so"
+            )
+
     async def _lead(self, follower: Follower) -> None:
-        terms, stream, replica = self._terms, self._stream, follower.replica
+        stream, replica, launch, terms = self._stream, follower.replica, self._launch, self._settings.service
         output = Output(
-            terms.options,
-            transactional_id=f"{terms.prefix}{stream.name}",
-            prefix=terms.prefix,
-            transaction_timeout_ms=int(terms.transaction_timeout * 1_000),
-            commit_deadline=terms.commit_deadline,
+            self._options,
+            transactional_id=f"{self._prefix}{stream.name}",
+            prefix=self._prefix,
+            transaction_timeout=terms.transaction_timeout.seconds,
+            commit_deadline=terms.commit_deadline.seconds,
         )
+        self._observer.became("taking_over")
         await output.start()
         await follower.catch_up()
         await follower.reader.stop()
@@ -143,48 +180,43 @@ class Service:
             first=0,
             last=0,
             chain="",
-            config=stream.config_hash,
-            code=terms.code,
-            cluster=await _cluster_id(terms.options),
-            instance=terms.instance,
+            config="",
+            code=launch.code,
+            cluster=self._cluster,
+            instance=launch.instance,
             epoch=output.epoch,
         )
         wake = asyncio.Event()
-        sources = [
-            InputReader(source, terms.options, terms.prefix, terms.caps.get(source.topic, 1_000), wake)
-            for source in stream.inputs
-        ]
-        await asyncio.gather(
-            *(each.start(replica.next.get(each.source.name), replica.seen.get(each.source.name)) for each in sources)
-        )
-        sequencer = Sequencer(replica, header, ahead_max=terms.ahead_max, quarantined=terms.quarantined)
-        self._leader = Leader(
-            sequencer,
-            sources,
+
+        async def open_source(source: Input) -> InputReader:
+            cluster = await reachable(self._settings, (source.topic,))
+            cluster.check(self._prefix + source.topic, source.partition)
+            reader = InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake)
+            await reader.start(replica.next.get(source.name), replica.seen.get(source.name))
+            return reader
+
+        self._leader = leader = Leader(
+            Sequencer(replica, header, ahead_max=terms.ts_ahead.ms * 1_000, quarantined=launch.quarantined),
+            stream,
             output,
-            stream.partition,
-            pace=terms.pace,
+            open_source=open_source,
+            pace=Pace(terms.heartbeat.seconds, TICK_SECONDS if terms.clock_ticks else None),
             wake=wake,
             observer=self._observer,
         )
-        log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=terms.instance)
+        await leader.connect()
+        self._observer.leading(replica, leader.sources, output.epoch)
+        log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=launch.instance)
         gc.collect()
         gc.freeze()
         gc.disable()
         if not replica.has_begun:
-            await self._leader.commit_genesis(terms.config_text)
-        await self._leader.run()
+            await leader.commit_genesis(launch.config_text)
+        if self._stopping.is_set():
+            leader.stop()
+        await leader.run()
         log.info("stopped", stream=stream.name, applied=replica.applied)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(terms.commit_deadline):
-                await asyncio.gather(*(each.stop() for each in sources))
+            async with asyncio.timeout(terms.commit_deadline.seconds):
+                await leader.stop_sources()
                 await output.stop()
-
-
-async def _cluster_id(options: Mapping[str, Any]) -> str:
-    admin = AIOKafkaAdminClient(**options)
-    await admin.start()
-    try:
-        return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await admin.close()

@@ -23,7 +23,7 @@ from consumers.replay.run import Replay
 from consumers.replay.summary import print_summary
 from consumers.replay.tally import Tally
 from consumers.service.journal import is_journal
-from consumers.version import code_version
+from consumers.version import version
 from engine.venue import Venue
 from schemas.config import ConfigError, VenueConfig, load_config
 
@@ -95,7 +95,7 @@ def replay(
     page = None if dashboard is None else dashboard.render(report, tally)
     outputs.finish(encode_report(report), page)
     log.info("replay.ended", stopped=None if stop is None else stop.code, seconds=progress.seconds)
-    print_summary(report, tally, course.settings, outputs, seconds=progress.seconds, html=html)
+    print_summary(report, tally, course.machines.config, outputs, seconds=progress.seconds, html=html)
     if stop is None and not tally.commands and lines.bytes_read and not course.is_journal:
         click.echo("Warning: no line of the log was a command; is it a command log?", err=True)
     if stop is not None:
@@ -114,7 +114,7 @@ class _Course(NamedTuple):
 
 def _journal(lines: CommandLog, first: Line, config: Path | None) -> _Course:
     settings, stream = open_journal(first, None if config is None else _load(config))
-    return _Course(settings, alone(stream.machine), JournalFeed(lines, stream, code_version()), is_journal=True)
+    return _Course(settings, alone(stream.machine), JournalFeed(lines, stream, version()), is_journal=True)
 
 
 def _commands(lines: CommandLog, config: Path | None) -> _Course:

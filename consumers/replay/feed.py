@@ -7,6 +7,7 @@ from consumers.command_log import Line, LogFile
 from consumers.dead_letters import DeadLetter
 from consumers.replay.outcome import Stop
 from consumers.service.stream import Message
+from schemas.config import VenueConfig
 from schemas.envelope import Event
 
 
@@ -57,6 +58,8 @@ class Feed(Protocol):
 class Machines(Protocol):
     """What a replay brings forward: all state machines of a venue, or one of them."""
 
+    @property
+    def config(self) -> VenueConfig: ...
     def residuals(self) -> dict[str, str]: ...
     def check(self) -> None: ...
     def check_consistency(self) -> None: ...

@@ -13,8 +13,8 @@ from consumers.service.journal import DoesNotFollow, Header, JournalError, decod
 from consumers.service.journal_file import PlacedRecord, RecordAssembler
 from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
-from consumers.service.stream import Stream, config_hash, open_stream
-from schemas.config import ConfigError, VenueConfig, parse_config
+from consumers.service.stream import Stream, open_stream
+from schemas.config import ConfigError, VenueConfig, config_hash, parse_config
 
 
 class JournalFeed:

@@ -8,6 +8,7 @@ from engine.consistency import check_consistency
 from engine.report import report_accounts, report_funds, report_markets, report_totals, report_treasuries
 from engine.settlement import Settlement
 from engine.shard import Shard
+from schemas.config import VenueConfig, config_hash
 
 
 class OneEngine:
@@ -15,6 +16,11 @@ class OneEngine:
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config as changes have left it."""
+        return self._shard.config
 
     def residuals(self) -> dict[str, str]:
         """What is left over when the shard's money is added up; zero unless something is broken."""
@@ -34,6 +40,7 @@ class OneEngine:
         return {
             "accounts": {self._shard.state.spec.name: report_accounts(self._shard)},
             "markets": report_markets(self._shard),
+            "config_hash": config_hash(self.config),
             "conservation": self.residuals(),
             "state_hash": self._shard.state_hash(),
         }
@@ -44,6 +51,11 @@ class OneSettlement:
 
     def __init__(self, settlement: Settlement) -> None:
         self._settlement = settlement
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config as changes have left it."""
+        return self._settlement.config
 
     def residuals(self) -> dict[str, str]:
         """What the funds hold beyond what settlement ever received; zero unless something is broken."""
@@ -64,6 +76,7 @@ class OneSettlement:
             "funds": report_funds(settlement),
             "totals": {settlement.asset.name: report_totals(settlement)},
             "treasuries": report_treasuries(settlement),
+            "config_hash": config_hash(self.config),
             "conservation": self.residuals(),
             "state_hash": settlement.state_hash(),
         }

@@ -47,6 +47,15 @@ class Replica:
         self.has_begun = True
         return self.publish(self.machine.genesis(), None)
 
+    def apply(self, message: Message) -> list[Event] | None:
+        """Apply an input; None where it was none, as it had been applied before."""
+        machine, stream = self.machine, self.stream
+        before = machine.applied
+        events = machine.apply(message)
+        if machine.config is not stream.config:
+            stream.connect()
+        return events if machine.applied != before else None
+
     def publish(self, events: Iterable[Event], trace: str | None) -> list[Outgoing]:
         """The records of events."""
         publish = self.publisher.publish
@@ -89,7 +98,7 @@ class Replica:
                 message = self.stream.decode(entry.input)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise JournalError(f"{where}: input {number} is none of {name}; {error}") from None
-            events = self.machine.apply(message)
+            events = self.apply(message) or []
             if self.applied != number:
                 raise DoesNotFollow(f"{where}: input {number} was not applied: the state is at {self.applied}")
             outgoing = self.publish(events, entry.trace)
@@ -103,12 +112,9 @@ class Replica:
                 f"than they did under code {header.code}. Code that changes published events may take effect only "
                 "from a snapshot that the old code made at the journal's end"
             )
+        if header.config != self.stream.config_hash:
+            raise DoesNotFollow(
+                f"{where}: the config after it has the hash {self.stream.config_hash}, its header names {header.config}"
+            )
         self.next.update(header.next)
         self.seen.update(header.seen)
-
-
-def apply_message(replica: Replica, message: Message) -> list[Event] | None:
-    """Apply an input; None where it was no input, as it had been applied before."""
-    before = replica.applied
-    events = replica.machine.apply(message)
-    return events if replica.applied != before else None

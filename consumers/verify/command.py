@@ -19,7 +19,7 @@ from consumers.verify.files import JournalFiles
 from consumers.verify.run import verify as prove
 from consumers.verify.summary import print_verdict
 from consumers.verify.verdict import Verdict
-from consumers.version import code_version
+from consumers.version import version
 from schemas.config import ConfigError, VenueConfig, load_config
 
 
@@ -58,7 +58,7 @@ def verify(
     venue = None if config is None else _load(config)
     try:
         if journals:
-            verdict = uvloop.run(prove(JournalFiles(journals), headers="type", code=code_version(), config=venue))
+            verdict = uvloop.run(prove(JournalFiles(journals), headers="type", code=version(), config=venue))
         else:
             verdict = uvloop.run(_verify_topics(settings, venue, patience))
     except (Unusable, JournalError) as error:
@@ -75,7 +75,7 @@ def verify(
 async def _verify_topics(settings: ServiceConfig, venue: VenueConfig | None, patience: float) -> Verdict:
     await reachable(settings, ("journal",))
     async with CommittedTopics(client_options(settings), settings.kafka.topic_prefix, patience=patience) as topics:
-        return await prove(KafkaEvidence(topics), headers=settings.service.headers, code=code_version(), config=venue)
+        return await prove(KafkaEvidence(topics), headers=settings.service.headers, code=version(), config=venue)
 
 
 def _load(path: Path) -> VenueConfig:

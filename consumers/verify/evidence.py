@@ -112,6 +112,35 @@ class Tape:
         await self._partition.close()
 
 
+class Tapes:
+    """The partitions that one stream reads and writes, opened when they are first asked for."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._open: dict[tuple[str, int], Tape] = {}
+        self._ended = False
+
+    async def get(self, topic: str, partition: int) -> Tape:
+        """A partition. Raises Unusable where there is none."""
+        place = (topic, partition)
+        if place not in self._open:
+            self._open[place] = tape = Tape(await self._evidence.open(topic, partition))
+            if self._ended:
+                await tape.fix_end()
+        return self._open[place]
+
+    async def fix_ends(self) -> None:
+        """From here on, what is committed later does not count."""
+        self._ended = True
+        for tape in self._open.values():
+            await tape.fix_end()
+
+    async def close(self) -> None:
+        """Let go of all."""
+        for tape in self._open.values():
+            await tape.close()
+
+
 class NoJournal:
     """The journal of a stream that never ran."""
 

@@ -1,7 +1,6 @@
 """Every record that a stream has read is accounted for once: journalled, a dead letter, or none of its business."""
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Final
 
 from consumers.service.dead_letter import TOPIC as DEAD_LETTERS
@@ -9,7 +8,7 @@ from consumers.service.dead_letter import Arrival, dead_letter
 from consumers.service.journal import Entry, Record
 from consumers.service.sequencing import fingerprint, trace_of
 from consumers.service.stream import Input, Stream
-from consumers.verify.evidence import Evidence, Tape
+from consumers.verify.evidence import Tape, Tapes
 from consumers.verify.verdict import Findings
 from schemas.claims import Claim, Decision
 from schemas.wire import WireError, decode_command, decode_event, encode
@@ -21,7 +20,7 @@ CLOCK: Final = "clock"
 class ReadInputs:
     """The inputs of a stream and its dead letters, walked through batch by batch as its journal says it read them."""
 
-    def __init__(self, stream: Stream, tapes: Mapping[str, Tape], letters: Tape, findings: Findings) -> None:
+    def __init__(self, stream: Stream, tapes: Tapes, letters: Tape, findings: Findings) -> None:
         self._stream = stream
         self._tapes = tapes
         self._letters = letters
@@ -65,7 +64,7 @@ class ReadInputs:
         self, source: Input, end: int, entries: deque[Entry], seen: tuple[int, str] | None, where: str
     ) -> None:
         """All records of an input from where the last batch ended."""
-        tape = self._tapes[source.name]
+        tape = await self._tapes.get(source.topic, source.partition)
         await self._skip_deleted(source, tape, entries)
         if end <= tape.first:
             return
@@ -148,7 +147,6 @@ def _place_of(letter: Arrival) -> str:
     return "/".join(said.get(name, b"?").decode(errors="replace") for name in ("topic", "partition", "offset"))
 
 
-async def open_inputs(stream: Stream, evidence: Evidence) -> tuple[dict[str, Tape], Tape]:
-    """The inputs of a stream, by name, and its dead letters."""
-    tapes = {source.name: Tape(await evidence.open(source.topic, source.partition)) for source in stream.inputs}
-    return tapes, Tape(await evidence.open(DEAD_LETTERS, stream.partition))
+async def open_inputs(stream: Stream, tapes: Tapes, findings: Findings) -> ReadInputs:
+    """What a stream has read. The config may bring it more inputs as it goes."""
+    return ReadInputs(stream, tapes, await tapes.get(DEAD_LETTERS, stream.partition), findings)

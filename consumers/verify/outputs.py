@@ -1,6 +1,6 @@
 """The recorded events of a stream against those that its journal causes when it is replayed: these, and no others."""
 
-from collections.abc import Mapping
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -9,14 +9,12 @@ from msgspec import Struct
 from consumers.service.dead_letter import Arrival
 from consumers.service.publication import Outgoing
 from consumers.service.stream import Stream
-from consumers.verify.evidence import Evidence, Tape
+from consumers.verify.evidence import Tape, Tapes
 from consumers.verify.verdict import Findings
 from schemas.envelope import Event
 from schemas.events import EVENT_TYPES
 
 EVENT_TOPICS: Final = sorted({kind.topic for kind in EVENT_TYPES})
-
-_Place = tuple[str, int]
 
 
 class _Number(Struct):
@@ -28,24 +26,27 @@ _number_decoder: Final = msgspec.json.Decoder(_Number)
 
 
 class RecordedEvents:
-    """The partitions that only this stream writes to. Also checks the numbers of the events against each other."""
+    """The partitions that only this stream writes to; None: there are files only.
 
-    def __init__(self, stream: Stream, tapes: Mapping[_Place, Tape], findings: Findings) -> None:
+    Also checks the numbers of the events against each other.
+    """
+
+    def __init__(self, stream: Stream, tapes: Tapes | None, findings: Findings) -> None:
         self._stream = stream
         self._tapes = tapes
         self._findings = findings
         self._seq = 0
         self._last_on: dict[str, int] = {}
-        self.matched = dict.fromkeys(tapes, 0)
+        self.matched: Counter[tuple[str, int]] = Counter()
         self.unverifiable = 0
 
     async def compare(self, event: Event, outgoing: Outgoing) -> None:
         """Compare an event that the replay published with the next record of its partition."""
         self._check_numbers(event)
         place = (outgoing.topic, outgoing.partition)
-        tape = self._tapes.get(place)
-        if tape is None:
+        if self._tapes is None:
             return  # files only: there is nothing to compare with
+        tape = await self._tapes.get(*place)
         while True:
             got = await tape.peek()
             if got is None:
@@ -76,17 +77,27 @@ class RecordedEvents:
 
     async def is_behind(self) -> bool:
         """Whether there are records that the replay has not come to."""
-        for tape in self._tapes.values():
+        for tape in await self._own():
             if await tape.peek() is not None:
                 return True
         return False
 
     async def finish(self) -> None:
         """There is no more in the journal: nor may there be in the topics."""
-        for tape in self._tapes.values():
+        for tape in await self._own():
             left = await tape.peek()
             if left is not None:
                 self._findings.add("events", left.place, "no record: the journal causes no more", left.value)
+
+    async def _own(self) -> list[Tape]:
+        """All partitions of event topics that belong to the stream, also those that it should never write to."""
+        if self._tapes is None:
+            return []
+        stream = self._stream
+        read = {(source.topic, source.partition) for source in stream.inputs}
+        own = {(topic, stream.partition) for topic in EVENT_TOPICS} - read
+        answered = {("decisions", source.partition) for source in stream.inputs if source.source == "claims"}
+        return [await self._tapes.get(*place) for place in sorted(own | answered)]
 
     def _compare_rest(self, outgoing: Outgoing, got: Arrival) -> None:
         if (got.key or b"") != outgoing.key:
@@ -108,11 +119,3 @@ def _number(record: Arrival) -> _Number | None:
         return _number_decoder.decode(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-async def open_outputs(stream: Stream, evidence: Evidence) -> dict[_Place, Tape]:
-    """All partitions of event topics that belong to the stream, also those that it should never write to."""
-    read = {(source.topic, source.partition) for source in stream.inputs}
-    own = {(topic, stream.partition) for topic in EVENT_TOPICS} - read
-    answered = {("decisions", source.partition) for source in stream.inputs if source.source == "claims"}
-    return {place: Tape(await evidence.open(*place)) for place in sorted(own | answered)}

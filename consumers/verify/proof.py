@@ -1,7 +1,6 @@
 """The proof of one stream: its journal is replayed, and what it causes is compared with what stands in the topics."""
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from consumers.service.journal import JournalError
@@ -9,15 +8,16 @@ from consumers.service.publication import Publisher
 from consumers.service.replica import Replica, Step
 from consumers.service.stream import Stream
 from consumers.verify.crossings import Arrived, Ends, Sent, money_in, receiver_of
-from consumers.verify.evidence import Evidence, Journal, JournalRecord, Tape
+from consumers.verify.evidence import Evidence, Journal, JournalRecord, Tapes
 from consumers.verify.inputs import ReadInputs, open_inputs
-from consumers.verify.outputs import RecordedEvents, open_outputs
+from consumers.verify.outputs import RecordedEvents
 from consumers.verify.verdict import Findings, StreamVerdict, TooManyFindings
 from engine.conservation import InvariantBroken, settlement_residual, shard_residual
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import AssetSpec
 from schemas.claims import Claim, Decision
+from schemas.config import VenueConfig
 
 
 class Balance(NamedTuple):
@@ -34,11 +34,11 @@ class Balance(NamedTuple):
 
 
 class _Compared(NamedTuple):
-    """What the replay is compared with; `inputs` are None where there are files only."""
+    """What the replay is compared with; with files only, there are no inputs and no tapes."""
 
     outputs: RecordedEvents
     inputs: ReadInputs | None
-    ends: list[Tape]
+    tapes: Tapes | None
 
 
 class StreamProof:
@@ -64,10 +64,18 @@ class StreamProof:
             ends: Sent(ends, there, self._findings) for ends, there in arrived.items() if ends[0] == stream.name
         }
 
+    @property
+    def config(self) -> VenueConfig:
+        """The config as the changes in the journal have left it."""
+        return self._stream.config
+
     async def run(self, evidence: Evidence, journal: Journal) -> None:
         """Look at everything, up to where too much is wrong."""
-        async with AsyncExitStack() as opened:
-            compared = await self._open(evidence, opened)
+        tapes = Tapes(evidence) if evidence.has_topics else None
+        outputs = RecordedEvents(self._stream, tapes, self._findings)
+        try:
+            inputs = None if tapes is None else await open_inputs(self._stream, tapes, self._findings)
+            compared = _Compared(outputs, inputs, tapes)
             try:
                 while (record := await journal.next()) is not None:
                     await self._follow(record, compared)
@@ -78,19 +86,9 @@ class StreamProof:
             except TooManyFindings:
                 pass
             self._count(compared)
-
-    async def _open(self, evidence: Evidence, opened: AsyncExitStack) -> _Compared:
-        if not evidence.has_topics:
-            return _Compared(RecordedEvents(self._stream, {}, self._findings), None, [])
-        outputs = await open_outputs(self._stream, evidence)
-        inputs, letters = await open_inputs(self._stream, evidence)
-        for tape in (*outputs.values(), *inputs.values(), letters):
-            opened.push_async_callback(tape.close)
-        return _Compared(
-            RecordedEvents(self._stream, outputs, self._findings),
-            ReadInputs(self._stream, inputs, letters, self._findings),
-            [*outputs.values(), letters],
-        )
+        finally:
+            if tapes is not None:
+                await tapes.close()
 
     async def _follow(self, journalled: JournalRecord, compared: _Compared) -> None:
         record, where = journalled
@@ -124,9 +122,9 @@ class StreamProof:
 
     async def _finish(self, journal: Journal, compared: _Compared) -> None:
         """What was committed while we looked may be in a topic already, and in the journal only a moment later."""
-        outputs, inputs, ends = compared
-        for tape in ends:
-            await tape.fix_end()
+        outputs, inputs, tapes = compared
+        if tapes is not None:
+            await tapes.fix_ends()
         journal.extend()
         while await self._is_behind(outputs, inputs):
             record = await journal.next()

@@ -61,9 +61,9 @@ class Conservation(Struct, frozen=True):
 
 
 class Verdict(Struct):
-    """The whole venue."""
+    """The whole venue. `configs` are hashes of what each stream began with, `absent` those without a journal."""
 
-    config: str
+    configs: dict[str, str]
     topics: bool
     streams: list[StreamVerdict]
     crossings: list[Crossing]

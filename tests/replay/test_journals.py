@@ -176,7 +176,11 @@ def _tampered(kind: str) -> list[bytes]:
             at = records[mark].index(b'"price":"') + len(b'"price":"')
             records[mark] = records[mark][:at] + b"7" + records[mark][at:]
         case "two inputs swapped":
-            records[middle] = b"".join([header, entries[1], entries[0], *entries[2:]])
+            first = next(n for n, record in enumerate(records) if record.count(b'"account.deposit"') > 1)
+            header, *entries = records[first].splitlines(keepends=True)
+            one, other = [n for n, entry in enumerate(entries) if b'"account.deposit"' in entry][:2]
+            entries[one], entries[other] = entries[other], entries[one]
+            records[first] = b"".join([header, *entries])
         case "another chain":
             records[middle] = _altered(records[middle], chain="00" * 32)
         case "a record dropped":

@@ -1,0 +1,1 @@
+"""`backstop engine`: the service of one shard."""

@@ -1,0 +1,1 @@
+"""`backstop settlement`: the service of one asset's funds."""

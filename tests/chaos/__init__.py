@@ -1,0 +1,1 @@
+"""What is left of the rules when everything is killed at any moment: services, their standbys, the broker."""
