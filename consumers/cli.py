@@ -10,7 +10,19 @@ from consumers import diagnostics
 from consumers.errors import UsageFailure
 from consumers.version import version
 
-COMMANDS: Final = ("config", "engine", "explain", "generate", "ledger", "replay", "settlement", "topics")
+COMMANDS: Final = (
+    "config",
+    "dead-letters",
+    "engine",
+    "explain",
+    "export",
+    "generate",
+    "ledger",
+    "replay",
+    "settlement",
+    "topics",
+    "verify",
+)
 """Each is the command of that name in consumers.<name>.command."""
 
 

@@ -9,6 +9,7 @@ import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedReader, FileIO
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -90,13 +91,24 @@ class CommandLog:
         for path in paths:
             size = _size(path)
             self.bytes_total = None if size is None or self.bytes_total is None else self.bytes_total + size
-        self._lines = self._read(paths)
+        self._lines: Iterator[Line] = self._read(paths)
         self._failure: LogUnreadable | None = None
 
     @property
     def bytes_read(self) -> int:
         """Bytes of the stored (compressed) files read so far: what progress is measured by."""
         return sum(file.bytes for file in self.files)
+
+    def peek(self) -> Line | None:
+        """The first line, which `poll` hands out again; None where there is none, or none that can be read."""
+        try:
+            first = next(self._lines, None)
+        except LogUnreadable as failure:
+            self._failure = failure
+            return None
+        if first is not None:
+            self._lines = chain([first], self._lines)
+        return first
 
     def poll(self) -> list[Line]:
         """The next batch, empty at the end. A failure to read is raised only after every line before it is out."""

@@ -4,7 +4,7 @@ It grows with the number of positions and open liquidations, as the venue itself
 by the constants below, and what they cut is counted and said on the page.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ from consumers.dashboard.timeline import Bars, Line
 from consumers.dead_letters import DeadLetter
 from consumers.exact import ZERO, minus, plus, quotient, times
 from consumers.replay.tally import Tally
+from consumers.service.stream import Message
 from schemas import claims
 from schemas import events as wire
-from schemas.commands import Command, ConfigSet, PriceMark
+from schemas.commands import ConfigSet, PriceMark
 from schemas.config import VenueConfig
 from schemas.config_change import change_config
 from schemas.envelope import Event
@@ -143,13 +144,13 @@ class Dashboard:
             wire.FundUpdated: self._fund_updated,
         }
 
-    def genesis(self, events: list[Event]) -> None:
+    def genesis(self, events: Sequence[Event]) -> None:
         """See the events before the first command."""
         for event in events:
             if isinstance(event, wire.FundCredited | wire.FundDebited):
                 self.funds[event.fund].opening = Decimal(event.balance)
 
-    def applied(self, command: Command, events: list[Event]) -> None:
+    def applied(self, command: Message, events: Sequence[Event]) -> None:
         """See a command and what came of it."""
         self._now = max(self._now, command.ts)
         if self._began is None:
@@ -198,7 +199,7 @@ class Dashboard:
             report=report, tally=tally, markets=self.markets, funds=self.funds, dead_letters=self.dead_letters
         )
 
-    def _config_changed(self, command: ConfigSet, events: list[Event]) -> None:
+    def _config_changed(self, command: ConfigSet, events: Sequence[Event]) -> None:
         """Watch the markets and funds that were added, too; a fund's opening balance is credited by this command."""
         self._config = config = change_config(self._config, command.changes)
         for name in config.markets:

@@ -1,13 +1,17 @@
 """How a run ended, if not by reaching the end of its log with everything in order."""
 
 import signal
+import traceback
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 FAILED: Final = 1
 REFUSED: Final = 2
 SIGNALLED: Final = 128
+
+log = structlog.get_logger()
 
 
 class Stop(Struct, frozen=True):
@@ -27,3 +31,10 @@ class Stop(Struct, frozen=True):
     def by_signal(cls, number: int, progress: str) -> "Stop":
         name = signal.Signals(number).name
         return cls("interrupted", f"interrupted by {name} {progress}", SIGNALLED + number)
+
+
+def failed(place: str, what: str, error: Exception) -> Stop:
+    """The stop where a machine could not digest its input: whatever it is, the state is in doubt and the run ends."""
+    log.info("replay.failed", at=place, traceback="".join(traceback.format_exception(error)))
+    kind = "invariant broken" if isinstance(error, AssertionError) else type(error).__name__
+    return Stop("failed", f"{place}: {kind} while this {what} was applied: {error}", FAILED)

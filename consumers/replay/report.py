@@ -16,9 +16,19 @@ from consumers.replay.tally import Tally
 
 
 def build_report(
-    *, venue: Mapping[str, Any], tally: Tally, files: Sequence[LogFile], events_sha256: str, stop: Stop | None
+    *,
+    source: Mapping[str, Any],
+    state: Mapping[str, Any],
+    tally: Tally,
+    files: Sequence[LogFile],
+    events_sha256: str,
+    stop: Stop | None,
 ) -> dict[str, Any]:
-    """The report as a document. `venue` is what the state machines say of themselves, empty if they failed."""
+    """The report as a document.
+
+    `source` is what there is to say of what was replayed; `state` what the machines say of themselves, empty if they
+    failed.
+    """
     report: dict[str, Any] = {"complete": stop is None or stop.complete}
     if stop is not None:
         report["stopped"] = {"code": stop.code, "reason": stop.reason}
@@ -27,7 +37,8 @@ def build_report(
         "event_time": {"first": tally.first_ts, "last": tally.last_ts},
         "inputs": [msgspec.to_builtins(file) for file in files],
         "events_sha256": events_sha256,
-        **venue,
+        **source,
+        **state,
     }
 
 

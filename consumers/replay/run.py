@@ -1,49 +1,43 @@
-"""The loop of a replay: poll a batch of lines, apply each command, write its events; then the next batch."""
+"""The loop of a replay: poll a batch of lines, apply each, write what it caused; then the next batch."""
 
 import asyncio
 import gc
 import signal
-import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-import structlog
-
-from consumers.command_log import CommandLog, Line, LogUnreadable
+from consumers.command_log import Line, LogUnreadable
 from consumers.dead_letters import DeadLetter
 from consumers.progress import InputProgress
+from consumers.replay.feed import Applied, Feed, Machines, Stopped
 from consumers.replay.outcome import FAILED, REFUSED, Stop
 from consumers.replay.outputs import Outputs
 from consumers.replay.tally import Tally
-from engine.venue import Venue
-from schemas.commands import Command
+from consumers.service.stream import Message
 from schemas.envelope import Event
-from schemas.wire import RECORD_BYTES_MAX, WireError, decode_command, encode
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 # Money is added up as often as was asked for. Comparing books and indexes with a full scan costs ten times as much.
 _CONSISTENCY_EVERY: Final = 1_000
 
-log = structlog.get_logger()
-
 
 class Observer(Protocol):
     """Something else that wants to see what passes, in order."""
 
-    def genesis(self, events: list[Event]) -> None: ...
-    def applied(self, command: Command, events: list[Event]) -> None: ...
+    def genesis(self, events: Sequence[Event]) -> None: ...
+    def applied(self, command: Message, events: Sequence[Event]) -> None: ...
     def dead_letter(self, letter: DeadLetter) -> None: ...
 
 
 class Replay:
-    """One run over a command log. Use it once."""
+    """One run over a command log or a journal. Use it once."""
 
     def __init__(
         self,
-        commands: CommandLog,
-        venue: Venue,
+        feed: Feed,
+        machines: Machines,
         outputs: Outputs,
         tally: Tally,
         progress: InputProgress,
@@ -52,8 +46,8 @@ class Replay:
         check_every: int | None,
         observer: Observer | None,
     ) -> None:
-        self._commands = commands
-        self._venue = venue
+        self._feed = feed
+        self._machines = machines
         self._outputs = outputs
         self._tally = tally
         self._progress = progress
@@ -87,62 +81,59 @@ class Replay:
             signal.signal(each, signal.SIG_DFL)
 
     async def _loop(self) -> Stop | None:
-        genesis = self._venue.genesis()
-        self._take(genesis)
-        if self._observer is not None:
-            self._observer.genesis(genesis)
+        genesis = self._feed.begin()
+        if genesis is not None:
+            self._take(genesis)
         while True:
             try:
-                batch = await asyncio.to_thread(self._commands.poll)
+                batch = await asyncio.to_thread(self._feed.poll)
             except LogUnreadable as failure:
                 return Stop("log_unreadable", failure.message, REFUSED)
-            if not batch:
-                return None
-            stop = self._apply_batch(batch)
+            try:
+                if not batch:
+                    self._feed.end()
+                    return None
+                stop = self._play(batch)
+            except Stopped as stopped:
+                stop = stopped.stop
             self._outputs.flush()
-            self._progress.advance(self._commands.bytes_read, self._tally.commands)
+            self._progress.advance(self._feed.bytes_read, self._tally.commands)
             if stop is not None:
                 return stop
             if self._signal is not None:
                 return Stop.by_signal(self._signal, f"{self._reached}, {self._tally.commands:,} commands applied")
 
-    def _apply_batch(self, batch: list[Line]) -> Stop | None:
+    def _play(self, batch: list[Line]) -> Stop | None:
         for line in batch:
-            stop = self._apply_line(line)
-            if stop is not None:
-                return stop
+            for done in self._feed.play(line):
+                stop = self._bury(done) if isinstance(done, DeadLetter) else self._take(done)
+                if stop is not None:
+                    return stop
         self._reached = f"after {batch[-1].place}"
         return None
 
-    def _apply_line(self, line: Line) -> Stop | None:
-        try:
-            if line.length > RECORD_BYTES_MAX:
-                raise WireError("too_large", f"record: expected at most {RECORD_BYTES_MAX} bytes, got {line.length}")
-            command = decode_command(line.raw)
-        except WireError as error:
-            return self._bury(DeadLetter.of(line, error))
-        try:
-            events = self._venue.apply(command)
-        except Exception as error:  # noqa: BLE001 — whatever it is, the state is in doubt and the run ends here
-            return self._failed(line, error)
-        self._tally.command(command)
-        self._take(events)
-        if self._observer is not None:
-            self._observer.applied(command, events)
-        if self._check_every is not None and self._tally.commands % self._check_every == 0:
-            try:
-                self._venue.check()
-                if self._tally.commands >= self._consistency_due:
-                    self._venue.check_consistency()
-                    self._consistency_due = self._tally.commands + _CONSISTENCY_EVERY
-            except AssertionError as error:
-                return Stop("invariant_broken", f"{line.place}: invariant broken after this command: {error}", FAILED)
-        return None
-
-    def _take(self, events: list[Event]) -> None:
+    def _take(self, applied: Applied) -> Stop | None:
+        place, message, events, encoded = applied
         for event in events:
             self._tally.event(event)
-            self._outputs.event(encode(event))
+        for line in encoded:
+            self._outputs.event(line)
+        if message is None:
+            if self._observer is not None:
+                self._observer.genesis(events)
+            return None
+        self._tally.command(message)
+        if self._observer is not None:
+            self._observer.applied(message, events)
+        if self._check_every is not None and self._tally.commands % self._check_every == 0:
+            try:
+                self._machines.check()
+                if self._tally.commands >= self._consistency_due:
+                    self._machines.check_consistency()
+                    self._consistency_due = self._tally.commands + _CONSISTENCY_EVERY
+            except AssertionError as error:
+                return Stop("invariant_broken", f"{place}: invariant broken after this command: {error}", FAILED)
+        return None
 
     def _bury(self, letter: DeadLetter) -> Stop | None:
         self._tally.dead_letter(letter.code)
@@ -153,21 +144,15 @@ class Replay:
             return Stop("dead_letter", f"{letter.line.place}: {letter.code}: {letter.reason}", REFUSED)
         return None
 
-    def _failed(self, line: Line, error: Exception) -> Stop:
-        log.info("replay.failed", at=line.place, traceback=traceback.format_exc())
-        kind = "invariant broken" if isinstance(error, AssertionError) else type(error).__name__
-        reason = f"{line.place}: {kind} while this command was applied: {error}"
-        return Stop("failed", reason, FAILED)
-
     def _broken_at_the_end(self, *, complete: bool) -> Stop | None:
         """A run that did not conserve its money must not pass for a good one, whatever else was asked for."""
         if self._check_every is not None:
             try:
-                self._venue.check()
-                self._venue.check_consistency()
+                self._machines.check()
+                self._machines.check_consistency()
             except AssertionError as error:
                 return Stop("invariant_broken", f"invariant broken at the end of the run: {error}", FAILED, complete)
-        for asset, residual in self._venue.residuals().items():
+        for asset, residual in self._machines.residuals().items():
             if residual.strip("-0."):
                 return Stop(
                     "not_conserved", f"{asset} is not conserved: {residual} at the end of the run", FAILED, complete

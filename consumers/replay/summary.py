@@ -38,7 +38,9 @@ def print_summary(
     if sys.stdout is None:  # closed by whoever started us: there is nobody to tell
         return
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_UNBOUND, highlight=False)
-    sections = [_overview(report, tally, seconds), _funds(report, tally, config)]
+    sections = [_overview(report, tally, seconds)]
+    if "funds" in report or "stream" not in report:  # an engine knows of no fund
+        sections.append(_funds(report, tally, config))
     given = fund_tables.donations(report)
     if given:
         sections.append(_donations(given))
@@ -87,6 +89,10 @@ def _overview(report: Mapping[str, Any], tally: Tally, seconds: float) -> Table:
     table = _pairs("Run" if report["complete"] else "Run (incomplete)")
     if "stopped" in report:
         table.add_row("stopped", escape(printable(report["stopped"]["reason"])))
+    if "stream" in report:
+        journal = report["journal"]
+        table.add_row("stream", str(report["stream"]))
+        table.add_row("journal", f"inputs 1 to {journal['last']:,} in {journal['records']:,} records")
     rate = counts["commands"] / seconds if seconds else 0.0
     table.add_row("commands", f"{counts['commands']:,} in {seconds:,.1f} s, {rate:,.0f}/s")
     table.add_row("event time", f"{moment(tally.first_ts)} to {moment(tally.last_ts)} UTC")
@@ -212,6 +218,8 @@ def _files(report: Mapping[str, Any], outputs: Outputs, *, html: bool) -> Table:
     for asset, residual in report.get("conservation", {}).items():
         fine = not str(residual).strip("-0.")
         table.add_row("conservation", f"{asset}: {'holds, residual' if fine else 'BROKEN, residual'} {residual}")
+    if "journal" in report:
+        table.add_row("chain", str(report["journal"]["chain"]))
     table.add_row("state hash", str(report.get("state_hash", "-")))
     table.add_row("events hash", report["events_sha256"])
     for name in (names.EVENTS, names.DEAD_LETTERS, names.REPORT, *((names.PAGE,) if html else ())):

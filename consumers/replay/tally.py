@@ -8,9 +8,9 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from consumers.exact import ZERO, plus
+from consumers.service.stream import Message
 from schemas import claims
 from schemas import events as wire
-from schemas.commands import Command
 from schemas.envelope import Event
 from schemas.events import EVENT_TYPES
 
@@ -99,8 +99,8 @@ class Tally:
             wire.FundBelowMinimum: self._below_minimum,
         }
 
-    def command(self, command: Command) -> None:
-        """Count a command that was applied."""
+    def command(self, command: Message) -> None:
+        """Count an input that was applied: a command or, of one machine, also what the others told it."""
         self.commands += 1
         ts = command.ts
         if self.last_ts is None:

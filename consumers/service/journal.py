@@ -32,6 +32,10 @@ class JournalError(RuntimeError):
     """A journal that cannot be read or does not continue: says where, and what was expected."""
 
 
+class DoesNotFollow(JournalError):
+    """A journal that can be read, but whose inputs do not cause what it says they caused."""
+
+
 class Header(
     Struct, tag_field="type", tag="journal.batch", kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
@@ -57,6 +61,11 @@ class Header(
     genesis: str | None = None
 
     @property
+    def inputs(self) -> int:
+        """How many inputs the record holds."""
+        return self.last - self.first + 1
+
+    @property
     def is_heartbeat(self) -> bool:
         """Whether nothing happened but that an instance is alive: neither an input nor a genesis."""
         return self.last < self.first and self.genesis is None
@@ -70,9 +79,22 @@ class Entry(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     trace: str | None = None
 
 
+class _Tagged(Struct):
+    type: str | None = None
+
+
 _encoder: Final = msgspec.json.Encoder()
+_tag_decoder: Final = msgspec.json.Decoder(_Tagged)
 _header_decoder: Final = msgspec.json.Decoder(Header)
 _entry_decoder: Final = msgspec.json.Decoder(Entry)
+
+
+def is_journal(line: bytes) -> bool:
+    """Whether a line that a file begins with is the header of a journal record, if maybe not a good one."""
+    try:
+        return _tag_decoder.decode(line).type == Header.__struct_config__.tag
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def encode_entry(at: str, message: Command | Event, trace: str | None) -> bytes:
@@ -89,7 +111,7 @@ def decode_header(line: bytes, where: str) -> Header:
     """The header line of a record. Raises JournalError."""
     try:
         return _header_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalError(f"{where}: expected the header of a journal record; {error}") from None
 
 
@@ -97,7 +119,7 @@ def decode_entry(line: bytes, where: str) -> Entry:
     """The line of one input. Raises JournalError."""
     try:
         return _entry_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalError(f"{where}: expected an input of the journal; {error}") from None
 
 
@@ -113,7 +135,7 @@ def decode_record(value: bytes, where: str) -> Record:
     first, *rest = value.removesuffix(b"\n").split(b"\n")
     header = decode_header(first, where)
     entries = [decode_entry(line, where) for line in rest]
-    if len(entries) != header.last - header.first + 1:
+    if len(entries) != header.inputs:
         raise JournalError(f"{where}: holds {len(entries)} inputs, its header says {header.first} to {header.last}")
     return Record(header, entries)
 

@@ -1,13 +1,23 @@
 """A stream's state as its journal tells it: what a leader carries on from, and a follower keeps up with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
-from consumers.service.journal import NO_CHAIN, JournalError, Record, next_chain
+from consumers.service.journal import NO_CHAIN, DoesNotFollow, JournalError, Record, next_chain
 from consumers.service.publication import Outgoing, Publisher
 from consumers.service.stream import Message, Stream
 from schemas.envelope import Event
+
+
+class Step(NamedTuple):
+    """What one input of a journal record did. Without a message it is the genesis, which comes before input 1."""
+
+    number: int
+    message: Message | None
+    events: list[Event]
+    published: list[Outgoing]
 
 
 class Replica:
@@ -60,32 +70,51 @@ class Replica:
 
         The record has to continue this replica, and its inputs must cause the very bytes that they caused then.
         """
+        return [outgoing for step in self.steps(record, where) for outgoing in step.published]
+
+    def steps(self, record: Record, where: str) -> Iterator[Step]:
+        """As `follow`, input by input. To be walked to its end, where the hash of what was published is compared."""
         header, name = record.header, self.stream.name
         if header.stream != name:
             raise JournalError(f"{where}: belongs to {header.stream}, not to {name}")
+        if header.first <= self.applied:
+            raise JournalError(
+                f"{where}: begins with input {header.first}, expected {self.applied + 1}: was there before"
+            )
         if header.first != self.applied + 1:
             raise JournalError(
                 f"{where}: begins with input {header.first}, expected {self.applied + 1}: what lies between is missing"
             )
         if (header.genesis is None) != self.has_begun:
             raise JournalError(f"{where}: " + ("a second genesis" if self.has_begun else "the genesis is missing"))
-        published = [] if self.has_begun else self.begin()
+        published: list[Outgoing] = []
+        if not self.has_begun:
+            events = self.machine.genesis()
+            self.has_begun = True
+            published = self.publish(events, None)
+            yield Step(0, None, events, published)
         for number, entry in enumerate(record.entries, header.first):
             try:
                 message = self.stream.decode(entry.input)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise JournalError(f"{where}: input {number} is none of {name}; {error}") from None
-            published += self.publish(self.apply(message) or (), entry.trace)
+            events = self.apply(message) or []
             if self.applied != number:
-                raise JournalError(f"{where}: input {number} was not applied: the state is at {self.applied}")
+                raise DoesNotFollow(f"{where}: input {number} was not applied: the state is at {self.applied}")
+            outgoing = self.publish(events, entry.trace)
+            published += outgoing
+            yield Step(number, message, events, outgoing)
         if published:
             self.extend_chain(published)
         if header.chain != self.chain.hex():
-            raise JournalError(
+            raise DoesNotFollow(
                 f"{where}: its inputs {header.first} to {header.last} cause other events now, under code {self.code}, "
                 f"than they did under code {header.code}. Code that changes published events may take effect only "
                 "from a snapshot that the old code made at the journal's end"
             )
+        if header.config != self.stream.config_hash:
+            raise DoesNotFollow(
+                f"{where}: the config after it has the hash {self.stream.config_hash}, its header names {header.config}"
+            )
         self.next.update(header.next)
         self.seen.update(header.seen)
-        return published

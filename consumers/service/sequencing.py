@@ -108,7 +108,7 @@ class Sequencer:
                 event_bytes += len(decoded.value)
                 letters.append(decoded)
             elif decoded is not None:
-                trace = _trace(arrival)
+                trace = trace_of(arrival)
                 entry = encode_entry(arrival.place, decoded, trace)
                 room -= len(entry) + 1
                 if room < 0 and entries:
@@ -221,7 +221,7 @@ def fingerprint(arrival: Arrival) -> str:
     return digest.hexdigest()
 
 
-def _trace(arrival: Arrival) -> str | None:
+def trace_of(arrival: Arrival) -> str | None:
     """The W3C trace context of a record, if it has a valid one."""
     for name, value in arrival.headers:
         if name == "traceparent" and _TRACE.fullmatch(value):

@@ -95,6 +95,11 @@ _engine_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Out
 _settlement_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(OutsideCommand | AnyClaim)
 
 
+def stream_names(config: VenueConfig) -> list[str]:
+    """All streams of a venue."""
+    return [*(f"engine:{shard}" for shard in config.shards), *(f"settlement:{asset}" for asset in config.assets)]
+
+
 def open_stream(config: VenueConfig, name: str) -> Stream:
     """The stream of that name at its genesis. Raises ConfigError where the venue has no such stream."""
     return Stream(_machine(compile_venue(config), name))

@@ -235,7 +235,7 @@ NO_SUCH = "no/such/file"
     ("arguments", "complaint"),
     [
         (["replay"], "Missing argument 'LOG...' (see 'backstop replay --help')"),
-        (["replay", "{log}", "--out", "x"], "Missing option '--config' (see 'backstop replay --help')"),
+        (["replay", "{log}", "--out", "x"], "Missing option '--config': only a journal holds the "),
         (["replay", "{log}", "--config", "{venue}"], "Missing option '--out' (see 'backstop replay --help')"),
         (["replay", NO_SUCH, "--config", "{venue}", "--out", "x"], f"{NO_SUCH}: no such file"),
         (["replay", "{dir}", "--config", "{venue}", "--out", "x"], "{dir}: expected a file, it is a directory"),
