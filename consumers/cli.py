@@ -10,8 +10,8 @@ from consumers import diagnostics
 from consumers.errors import UsageFailure
 from consumers.version import version
 
-COMMANDS: Final = ("engine", "explain", "generate", "ledger", "replay", "settlement")
-"""Each is the command of that name in consumers.<name>.command."""
+COMMANDS: Final = ("dead-letters", "engine", "explain", "generate", "ledger", "replay", "settlement")
+"""Each is the command of that name in consumers.<name>.command, with underscores for hyphens."""
 
 
 class OneLineGroup(click.Group):
@@ -28,7 +28,8 @@ class OneLineGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"consumers.{cmd_name}.command"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"consumers.{name}.command"), name)
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

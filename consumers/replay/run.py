@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import structlog
 
 from consumers.command_log import CommandLog, Line, LogUnreadable
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.progress import InputProgress
 from consumers.replay.outcome import FAILED, REFUSED, Stop
 from consumers.replay.outputs import Outputs
