@@ -38,7 +38,7 @@ class StateCollector(Collector):
     def _instance(self) -> Iterator[Metric]:
         watch = self._watch
         stream, instance, code, config = watch.identity
-        info = {"stream": stream, "instance": instance, "version": code, "config": config}
+        info = {"stream": stream, "service_instance": instance, "version": code, "config": config}
         yield InfoMetricFamily("backstop_build", "Version, stream, instance and config hash.", value=info)
         role = GaugeMetricFamily("backstop_role", "1 for what the instance is at the moment.", labels=["role"])
         for name in ROLES:
