@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.kafka.conftest import SharedBroker
 from tests.kafka.venue import OnBroker, Ran, Serving
@@ -148,6 +150,30 @@ def test_a_record_that_was_quarantined_does_not_go_back_by_accident(venue: OnBro
         assert ran.stdout == b"mark-prices/0/0 was sent again as mark-prices/0/1\n"
         running.until("/metrics", lambda _, body: 'backstop_records_read_total{topic="mark-prices"} 2.0' in body)
         assert asyncio.run(venue.read("dead-letters"))[1:] == [], "it is applied now"
+
+
+def test_where_records_are_gone_it_does_not_pretend_to_know_what_was_sent_before(venue: OnBroker) -> None:
+    async def feed() -> None:
+        for value in (b"{", mark(ts=1), mark(ts=2)):
+            await venue.send("mark-prices", value)
+
+    async def forget() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=venue.address)
+        await admin.start()
+        partition = TopicPartition(venue.prefix + "mark-prices", 0)
+        await admin.delete_records({partition: RecordsToDelete(before_offset=2)})
+        await admin.close()
+
+    asyncio.run(feed())
+    with venue.service("engine:usdt") as running:
+        running.until("/metrics", lambda _, body: 'backstop_dead_letters_total{code="malformed"} 1.0' in (body or ""))
+    asyncio.run(forget())
+    repaired = venue.folder / "repaired.json"
+    repaired.write_bytes(mark(ts=3))
+    resubmit = ("dead-letters", "resubmit", "mark-prices/0/0", "--value", str(repaired), *venue.options())
+    refused = _refusal(venue.run(*resubmit))
+    assert "whether it was sent back before cannot be told, as mark-prices/0 begins at offset 2" in refused
+    assert venue.run(*resubmit, "--again").stdout == b"mark-prices/0/0 was sent again as mark-prices/0/3\n"
 
 
 def test_a_topic_that_is_empty_or_not_there_is_said_in_one_line(venue: OnBroker, broker: SharedBroker) -> None:

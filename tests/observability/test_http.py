@@ -72,6 +72,7 @@ def test_a_leader_that_is_behind_is_not_ready_and_says_where_and_by_how_much() -
         async with Running(engine()) as running, HttpServer("127.0.0.1:0", running.watch) as server:
             running.inputs["orders"].stable = 12
             assert (await _get(server, "/readyz"))[0] == 200
+            assert (await _get(server, "/readyz?lag=12"))[0] == 200
             status, body = await _get(server, "/readyz?lag=11")
             assert (status, body["lag"]["orders/0"]) == (503, 12)
             assert body["reasons"] == ["orders/0: 12 records behind; expected at most 11"]
