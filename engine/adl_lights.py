@@ -68,6 +68,6 @@ def run_lights(state: ShardState) -> None:
 
 def _next_at(market: Market) -> int:
     """When there is something to do for a market: at once while lights are not out yet."""
-    if market.spec.adl_lights is None:
-        return AMOUNT_LIMIT
-    return 0 if market.lights else market.lights_at
+    if market.lights:
+        return 0
+    return AMOUNT_LIMIT if market.spec.adl_lights is None else market.lights_at

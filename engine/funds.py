@@ -40,7 +40,7 @@ class Funds:
 
     def __init__(self, spec: VenueSpec, asset: AssetSpec) -> None:
         self.asset = asset
-        self.limits = spec.limits
+        self.take_spec(spec)
         self.outbox = Outbox(f"settlement:{asset.name}")
         self.ledger = Ledger(asset)
         self.treasury = Purse(f"treasury/{asset.name}")
@@ -50,15 +50,24 @@ class Funds:
             for fund in self.by_name.values()
             if fund.spec.treasury is not None
         }
-        shards = [shard for shard in spec.shards.values() if shard.asset.name == asset.name]
-        self.shards = {shard.name: Counterpart(shard.name) for shard in shards}
-        self.markets: dict[str, MarketSpec] = {
-            name: market for shard in shards for name, market in shard.markets.items()
+        self.shards = {
+            shard.name: Counterpart(shard.name) for shard in spec.shards.values() if shard.asset.name == asset.name
         }
-        self._shard_of_market = spec.shard_of_market
         self.reservations: dict[str, Reservation] = {}
         self.transfers = Remembered(spec.limits.transfer_memory)
         self.period_end = 0
+
+    def take_spec(self, spec: VenueSpec) -> None:
+        """Go by these settings of the venue from now on; those of the funds are taken over one by one."""
+        self.spec = spec
+        self.asset = spec.assets[self.asset.name]
+        self.limits = spec.limits
+        self._markets: dict[str, MarketSpec] = {
+            name: market
+            for shard in spec.shards.values()
+            if shard.asset.name == self.asset.name
+            for name, market in shard.markets.items()
+        }
 
     @property
     def now(self) -> int:
@@ -72,6 +81,7 @@ class Funds:
     def rows(self) -> list[tuple[object, ...]]:
         """The state as rows of plain values, each collection in the order in which it is worked through."""
         rows = self.outbox.rows()
+        rows.append(("config", self.spec.config_hash))
         rows.append(("settlement", self.asset.name, self.treasury.balance, self.period_end))
         for name, treasury in self.treasuries.items():
             rows.append(("treasury", name, treasury.balance))
@@ -91,9 +101,16 @@ class Funds:
         """What ever came into the funds from outside, net, in units: opening balances, deposits, injections."""
         return -self.treasury.balance - sum(treasury.balance for treasury in self.treasuries.values())
 
+    def market(self, name: str) -> MarketSpec:
+        """The settings of a market that a claim is about. Raises BrokenStream where the config does not have it."""
+        market = self._markets.get(name)
+        if market is None:
+            raise BrokenStream(f"a claim is about market {name}, which no config.set has brought here yet")
+        return market
+
     def of_market(self, market: str) -> Fund:
         """The fund behind a market."""
-        return self.by_name[self.markets[market].fund.name]
+        return self.by_name[self.market(market).fund.name]
 
     def units(self, text: str) -> int:
         """An amount that an engine wrote, in units."""
@@ -117,6 +134,13 @@ class Funds:
                         level=text(trigger.level),
                     )
                 )
+
+    def end_trigger(self, fund: Fund) -> None:
+        """Have the fund watched by no ADL trigger any more, and say so if it was active."""
+        trigger, fund.adl_trigger = fund.adl_trigger, None
+        if trigger is not None and trigger.is_active:
+            worth, level = self.asset.text(fund.worth), self.asset.text(trigger.level)
+            self.outbox.emit(AdlDeactivated(fund=fund.spec.name, kind=trigger.spec.kind, worth=worth, level=level))
 
     def answer(self, shard: Counterpart, decision: Decision) -> None:
         """Publish a decision under the shard's next number."""
@@ -311,7 +335,7 @@ class Funds:
             fund.deficits[market] -= paid
             if not fund.deficits[market]:
                 del fund.deficits[market]
-            shard = self.shards[self._shard_of_market[market]]
+            shard = self.shards[self.spec.shard_of_market[market]]
             self.debit(fund, shard.transit, paid, "deficit", market)
             self.answer(
                 shard,

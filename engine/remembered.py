@@ -8,15 +8,25 @@ class Remembered:
 
     Two dictionaries take turns: what was noted in the last span, and in the span before it. So an id costs one
     insertion, and forgetting costs nothing per id. How long an id is kept is exact, as its time is kept with it.
+
+    When `memory` becomes longer, what was forgotten under the shorter one stays so: a command from then is too old.
     """
 
-    __slots__ = ("_memory", "_newer", "_older", "_turn_at")
+    __slots__ = ("_complete_after", "_memory", "_newer", "_older", "_turn_at")
 
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._newer: dict[tuple[str, ...], tuple[int, str]] = {}
         self._older: dict[tuple[str, ...], tuple[int, str]] = {}
         self._turn_at = 0
+        self._complete_after = -1
+
+    def keep_for(self, memory: int, now: int) -> None:
+        """Keep ids for another span from now on. Nothing that is within the new one is forgotten early."""
+        if memory != self._memory:
+            self._complete_after = max(self._complete_after, now - self._memory)
+            self._memory = memory
+            self._turn_at = now + memory
 
     def note(self, key: tuple[str, ...], now: int, text: str) -> None:
         """Remember `key` from event time `now` on, with a text that a repetition can be compared with."""
@@ -29,7 +39,7 @@ class Remembered:
     def recall(self, key: tuple[str, ...], now: int) -> str | None:
         """The text noted for `key`, or None when it was not used in the last `memory` µs."""
         noted = self._newer.get(key) or self._older.get(key)
-        if noted is None or noted[0] + self._memory <= now:
+        if noted is None or noted[0] + self._memory <= now or noted[0] <= self._complete_after:
             return None
         return noted[1]
 
@@ -46,11 +56,13 @@ class Remembered:
 
     def is_too_old(self, ts: int, now: int) -> bool:
         """Whether a command of this time might repeat one that is forgotten by now."""
-        return ts + self._memory <= now
+        return ts + self._memory <= now or ts <= self._complete_after
 
     def rows(self, kind: str) -> list[tuple[object, ...]]:
         """The state as rows of plain values, for the state hash."""
         rows: list[tuple[object, ...]] = [(kind, self._turn_at)]
+        if self._complete_after >= 0:
+            rows.append((kind, "complete_after", self._complete_after))
         for generation in (self._older, self._newer):
             rows.extend((kind, *key, *noted) for key, noted in generation.items())
         return rows

@@ -21,6 +21,7 @@ from engine.marks import pass_time, set_funding, set_mark
 from engine.orders import amend, cancel, cancel_all, new_order
 from engine.reject import Refused
 from engine.sequence import Incoming
+from engine.shard_config import set_config
 from engine.spec import ShardSpec, next_boundary
 from engine.state import ShardState
 from engine.timers import run_timers
@@ -43,16 +44,9 @@ from schemas.commands import (
     PriceFunding,
     PriceMark,
 )
+from schemas.config import VenueConfig
 from schemas.envelope import Event
 from schemas.events import AccountRejected, ConfigRejected, OrderRejected, PriceRejected
-
-
-def refuse_config(state: ShardState, command: ConfigSet) -> None:
-    """The config is that of genesis."""
-    del command
-    reason = "the config cannot be changed after genesis in this version"
-    state.emit(ConfigRejected(code="not_supported", reason=reason))
-
 
 _HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     OrderNew: new_order,
@@ -68,13 +62,16 @@ _HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     AccountMargin: move_margin,
     AccountCancelAfter: cancel_after,
     ClockTick: pass_time,
-    ConfigSet: refuse_config,
+    ConfigSet: set_config,
     **dict.fromkeys(DECISION_TYPES, decide),
 }
 
 
 class Shard:
-    """The engine of one shard. `apply` is a pure function of the state and the command."""
+    """The engine of one shard. `apply` is a pure function of the state and the command.
+
+    The spec it is made from is that of the config of the moment: at genesis, or as changes have left it.
+    """
 
     def __init__(self, spec: ShardSpec) -> None:
         self.state = ShardState(spec)
@@ -84,6 +81,11 @@ class Shard:
     def stream(self) -> str:
         """The name under which this machine emits."""
         return self.state.outbox.stream
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config of the moment."""
+        return self.state.spec.config
 
     @property
     def applied(self) -> int:
@@ -144,6 +146,7 @@ class Shard:
         """The state as rows of plain values, each collection in the order in which it is worked through."""
         state = self.state
         rows = state.outbox.rows()
+        rows.append(("config", state.spec.config_hash))
         rows.append(
             (
                 "shard",
@@ -189,6 +192,8 @@ class Shard:
                     market.lights_of,
                 )
             )
+            if market.largest_notional:
+                rows.append(("largest_notional", market.spec.name, market.largest_notional))
             for position in market.positions.values():
                 rows.extend(position.rows())
                 # Their age orders the cancelling of what ADL leaves unaffordable.
@@ -255,5 +260,7 @@ def _reject(state: ShardState, command: Command | AnyDecision, refusal: Refused)
         state.emit(AccountRejected(account=command.account, code=code, reason=reason, market=command.market))
     elif isinstance(command, AccountCancelAfter):
         state.emit(AccountRejected(account=command.account, code=code, reason=reason))
+    elif isinstance(command, ConfigSet):
+        state.emit(ConfigRejected(code=code, reason=reason))
     else:
         raise TypeError(f"{type(command).__name__} cannot be refused")

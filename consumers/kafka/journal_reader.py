@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from consumers.kafka.inputs import InputLost, offsets, open_consumer
+from consumers.kafka.inputs import InputLost, assign, offsets, open_consumer
 from consumers.service.journal import Record, decode_record
 
 _POLL_MS = 200
@@ -34,8 +34,7 @@ class JournalReader:
     async def start(self, position: int | None = None) -> None:
         """Connect and go to a position; None: to the beginning. Raises InputLost where that is gone or never was."""
         await self._consumer.start()
-        self._consumer.assign([self._partition])
-        self.first, end = await offsets(self._consumer, self._partition)
+        self.first, end = await assign(self._consumer, self._partition)
         name = f"{self._partition.topic}/{self._partition.partition}"
         if position is None:
             position = self.first

@@ -7,14 +7,14 @@ nothing else sees it. There is no timer in the way of a record: a batch is what 
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from consumers.service.dead_letter import Arrival
 from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch, Sequencer
-from consumers.service.stream import Input
+from consumers.service.stream import Input, Stream
 
 
 class Source(Protocol):
@@ -23,6 +23,10 @@ class Source(Protocol):
     @property
     def source(self) -> Input: ...
     def take(self) -> list[Arrival]: ...
+    async def stop(self) -> None: ...
+
+
+SourceT = TypeVar("SourceT", bound=Source)
 
 
 class Sink(Protocol):
@@ -38,24 +42,27 @@ class Pace(NamedTuple):
     tick: float | None
 
 
-class Leader:
+class Leader(Generic[SourceT]):
     """Runs the loop until it is told to stop."""
 
     def __init__(
         self,
         sequencer: Sequencer,
-        sources: Sequence[Source],
+        stream: Stream,
         sink: Sink,
-        journal_partition: int,
         *,
+        open_source: Callable[[Input], Awaitable[SourceT]],
         pace: Pace,
         wake: asyncio.Event,
         observer: Observer,
     ) -> None:
         self._sequencer = sequencer
-        self._sources = sources
+        self._stream = stream
         self._sink = sink
-        self._journal_partition = journal_partition
+        self._open_source = open_source
+        self._inputs: tuple[Input, ...] = ()
+        self.sources: list[SourceT] = []
+        """What is being fetched, by rank. The list stays the same when an input is added."""
         self._pace = pace
         self._wake = wake
         self._observer = observer
@@ -76,6 +83,8 @@ class Leader:
     async def run(self) -> None:
         """Work until stopped. Raises what makes the memory worthless: the caller ends the process."""
         while not self._stopping:
+            if self._inputs is not self._stream.inputs:
+                await self.connect()
             self._observer.turned()
             batch = await self._next_batch()
             if batch is not None:
@@ -84,12 +93,24 @@ class Leader:
                 self._committing = asyncio.create_task(self._commit(batch))
         await self._finish_commit()
 
+    async def connect(self) -> None:
+        """Fetch every input that the config of the moment names."""
+        opened = {source.source: source for source in self.sources}
+        self._inputs = self._stream.inputs
+        fresh = await asyncio.gather(*(self._open_source(source) for source in self._inputs if source not in opened))
+        opened |= {source.source: source for source in fresh}
+        self.sources[:] = [opened[source] for source in self._inputs]
+
+    async def stop_sources(self) -> None:
+        """Fetch no more."""
+        await asyncio.gather(*(source.stop() for source in self.sources))
+
     async def _next_batch(self) -> Batch | None:
         """What has come since the last poll, or a sign of life when it is time; None where there may be something."""
         sequencer = self._sequencer
         if not sequencer.has_more:
             self._wake.clear()
-            sequencer.add([(source.source, source.take()) for source in self._sources])
+            sequencer.add([(source.source, source.take()) for source in self.sources])
         now, began = time.monotonic(), time.perf_counter()
         if sequencer.has_more:
             self._last_input = now
@@ -122,7 +143,7 @@ class Leader:
 
     async def _commit(self, batch: Batch) -> None:
         began = time.perf_counter()
-        await self._sink.commit(self._journal_partition, [*batch.published, *batch.dead_letters], batch.journal)
+        await self._sink.commit(self._stream.partition, [*batch.published, *batch.dead_letters], batch.journal)
         self._observer.committed(batch, time.perf_counter() - began)
 
     async def _finish_commit(self) -> None:

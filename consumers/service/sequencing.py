@@ -16,7 +16,7 @@ import msgspec
 from consumers.service.dead_letter import Arrival, dead_letter
 from consumers.service.journal import RECORD_BYTES_MAX, Header, encode_entry, encode_record
 from consumers.service.publication import Outgoing
-from consumers.service.replica import Replica, apply_message
+from consumers.service.replica import Replica
 from consumers.service.stream import Input, Message
 from engine.sequence import BrokenStream
 from schemas.claims import Claim, Decision
@@ -133,7 +133,7 @@ class Sequencer:
     def tick(self, now: int) -> Batch:
         """A batch in which nothing happens but that time, in µs, passes."""
         tick = ClockTick(ts=now)
-        published = self._publish(self._replica.machine.apply(tick), None)
+        published = self._publish(self._replica.apply(tick) or [], None)
         return self._seal([encode_entry("clock", tick, None)], published, [])
 
     def heartbeat(self) -> Batch:
@@ -197,7 +197,7 @@ class Sequencer:
 
     def _apply(self, arrival: Arrival, message: Message, trace: str | None) -> list[Outgoing] | None:
         try:
-            events = apply_message(self._replica, message)
+            events = self._replica.apply(message)
         except Exception as error:
             raise Poisoned(arrival, error) from error
         return None if events is None else self._publish(events, trace)

@@ -17,12 +17,18 @@ from schemas.wire import decode_command, encode_plain
 _TS: Final = re.compile(rb'"ts":\d+')
 
 
-def generate(config: Path, market: str, scenario: str, seed: int, out: Path) -> None:
-    """A command log of one market."""
+ACTIVITY: Final = 60
+"""Commands per bar beside its four marks. With few bars a whole crash happens within a campaign."""
+
+
+def generate(config: Path, market: str, scenario: str, seed: int, commands: int, out: Path) -> None:
+    """A command log of one market, of about so many commands."""
+    bars = max(50, commands // (ACTIVITY + 4))
     subprocess.run(
         [
             *(sys.executable, "-m", "consumers.cli", "generate", "--config", str(config), "--market", market),
-            *("--scenario", scenario, "--accounts", "150", "--activity", "16", "--seed", str(seed), "--out", str(out)),
+            *("--scenario", scenario, "--accounts", "150", "--activity", str(ACTIVITY), "--bars", str(bars)),
+            *("--seed", str(seed), "--out", str(out)),
         ],
         check=True,
         capture_output=True,
@@ -47,7 +53,7 @@ class Load:
         self.is_over = False
 
     async def run(self, address: str) -> None:
-        """Send until cancelled or until the logs end."""
+        """Send until told that it is over."""
         producer = AIOKafkaProducer(
             bootstrap_servers=address, enable_idempotence=True, linger_ms=5, request_timeout_ms=60_000
         )
@@ -85,13 +91,9 @@ class Load:
     def _records(self) -> Iterator[tuple[str, int, bytes]]:
         readers = [(partition, _lines(path)) for path, partition in self._logs.items()]
         number = 0
-        while readers:
-            for reader in list(readers):
-                partition, lines = reader
-                raw = next(lines, None)
-                if raw is None:
-                    readers.remove(reader)
-                    continue
+        while True:
+            for partition, lines in readers:
+                raw = next(lines)
                 number += 1
                 now = time.time_ns() // 1_000
                 topic = decode_command(raw).topic
@@ -116,6 +118,8 @@ class Load:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as log:
-        for line in log:
-            yield line.rstrip(b"\n")
+    """The lines of a log, and then again: repeated deposits are answered, repeated orders are as good as others."""
+    while True:
+        with path.open("rb") as log:
+            for line in log:
+                yield line.rstrip(b"\n")

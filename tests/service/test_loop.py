@@ -29,6 +29,9 @@ class Fetched:
         ready, self.ready = self.ready, []
         return ready
 
+    async def stop(self) -> None:
+        self.ready.clear()
+
 
 class Gate:
     """Takes batches, and lets each commit return only when the test says so."""
@@ -66,13 +69,16 @@ class Bench:
         self.replica.begin()
         self.leader = Leader(
             sequencer(self.replica),
-            list(self.fetched.values()),
+            stream,
             self.gate,
-            stream.partition,
+            open_source=self.open_source,
             pace=Pace(heartbeat, tick),
             wake=self.wake,
             observer=self.seen,
         )
+
+    async def open_source(self, source: Input) -> Fetched:
+        return self.fetched[source.topic]
 
     def arrive(self, topic: str, *values: bytes) -> None:
         self.fetched[topic].ready += [self.topics[topic].append(value) for value in values]

@@ -1,0 +1,191 @@
+"""A venue on a real broker: its topics, its services as processes, records in and records out."""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from consumers.kafka.inputs import offsets, open_consumer
+from schemas.wire import encode_plain
+from tests.kafka.instance import Instance
+
+CONFIG: Final = """
+[assets.USDT]
+decimals = 6
+[funds.btc]
+asset = "USDT"
+opening = "1000"
+[shards.usdt]
+partition = 0
+asset = "USDT"
+[markets.BTC-USDT]
+shard = "usdt"
+fund = "btc"
+tick = "0.1"
+lot = "0.001"
+tiers = [{ up_to = "100000000", initial = "0.01", maintenance = "0.005" }]
+"""
+
+ENGINE: Final = "engine:usdt"
+SETTLEMENT: Final = "settlement:USDT"
+SHARD: Final = 0
+ASSET: Final = 1
+"""The partitions of the two streams."""
+
+PATIENCE: Final = 60.0
+
+
+class Deployment:
+    """One venue under a prefix of its own. Leave it as a context: its services are killed then."""
+
+    def __init__(self, address: str, prefix: str, folder: Path, config: str = CONFIG, service: str = "") -> None:
+        self.address = address
+        self.prefix = prefix
+        self.folder = folder
+        self.config = folder / "venue.toml"
+        self.config.write_text(config)
+        self.service = folder / "service.toml"
+        self.service.write_text(
+            f'[kafka]\nbootstrap = "{address}"\ntopic_prefix = "{prefix}"\n'
+            f'[topics]\nreplication = 1\nmin_insync = 1\n[snapshots]\nurl = "{folder}/snapshots"\n{service}'
+        )
+        self._instances: list[Instance] = []
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> "Deployment":
+        made = self.backstop("topics", "--config", str(self.config))
+        assert made.returncode == 0, made.stderr
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for instance in self._instances:
+            with contextlib.suppress(ProcessLookupError):
+                instance.signal(signal.SIGKILL)
+            if instance.is_started:
+                instance.wait(10)
+
+    def backstop(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the house against this venue's Kafka, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "consumers.cli", *arguments, "--service", str(self.service)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+
+    def start(self, stream: str, *flags: str, program: Sequence[str] = ("-m", "consumers.cli")) -> Instance:
+        """Start an instance, and wait until it leads, follows or has ended."""
+        instance = Instance(
+            stream,
+            f"{stream}-{next(self._numbers)}",
+            config=self.config,
+            service=self.service,
+            folder=self.folder,
+            flags=flags,
+            program=program,
+        )
+        self._instances.append(instance)
+        instance.start()
+        self.until(lambda: not instance.runs or instance.leads or ("--standby" in flags and instance.follows))
+        return instance
+
+    def until(self, condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
+        """Wait until something is so. Fails with what the services said when it takes too long."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                said = "\n".join(f"{each.name}: {each.log.read_text()[-2000:]}" for each in self._instances)
+                raise AssertionError(f"not within {seconds} s\n{said}")
+            time.sleep(0.05)
+
+    def send(self, topic: str, *values: bytes, partition: int = SHARD, trace: bytes | None = None) -> None:
+        """Produce records, each acknowledged."""
+
+        async def produce() -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.address, max_request_size=16 * 1024 * 1024)
+            await producer.start()
+            headers = [] if trace is None else [("traceparent", trace)]
+            try:
+                for value in values:
+                    await producer.send_and_wait(self.prefix + topic, value, partition=partition, headers=headers)
+            finally:
+                await producer.stop()
+
+        asyncio.run(produce())
+
+    def read(self, topic: str, partition: int = SHARD) -> list[ConsumerRecord]:
+        """All committed records of a partition."""
+
+        async def consume() -> list[ConsumerRecord]:
+            consumer = open_consumer({"bootstrap_servers": self.address})
+            await consumer.start()
+            place = TopicPartition(self.prefix + topic, partition)
+            records: list[ConsumerRecord] = []
+            try:
+                consumer.assign([place])
+                first, end = await offsets(consumer, place)
+                consumer.seek(place, first)
+                while await consumer.position(place) < end:
+                    records += (await consumer.getmany(timeout_ms=200)).get(place, [])
+            finally:
+                await consumer.stop()
+            return records
+
+        return asyncio.run(consume())
+
+    def events(self, topic: str, partition: int = SHARD) -> list[dict[str, Any]]:
+        """All committed records of a partition, decoded."""
+        return [orjson.loads(record.value) for record in self.read(topic, partition)]
+
+    def types(self, topic: str, partition: int = SHARD) -> list[str]:
+        """The types of all events of a partition."""
+        return [event["type"] for event in self.events(topic, partition)]
+
+
+def now() -> int:
+    """Wall-clock time in µs, as producers stamp their commands."""
+    return time.time_ns() // 1_000
+
+
+def command(type_: str, **fields: Any) -> bytes:
+    """A command of this moment."""
+    return encode_plain({"type": type_, "ts": now(), **fields})
+
+
+def deposit(account: str, amount: str, transfer_id: str) -> bytes:
+    """A deposit into the shard."""
+    return command("account.deposit", shard="usdt", account=account, amount=amount, transfer_id=transfer_id)
+
+
+def mark(price: str) -> bytes:
+    """A mark of the market."""
+    return command("price.mark", market="BTC-USDT", price=price)
+
+
+def order(account: str, order_id: str, side: str, qty: str, price: str) -> bytes:
+    """A limit order."""
+    return command(
+        "order.new",
+        market="BTC-USDT",
+        account=account,
+        order_id=order_id,
+        side=side,
+        kind="limit",
+        qty=qty,
+        price=price,
+    )
+
+
+def said(instance: Instance) -> Iterator[str]:
+    """What an instance logged, line by line."""
+    yield from instance.log.read_text().splitlines()
