@@ -66,5 +66,5 @@ async def readiness(watch: Watch, lag_max: int = LAG_MAX, role: str | None = Non
 
 
 def _facts(watch: Watch) -> dict[str, object]:
-    stream, instance, code, _ = watch.identity
+    stream, instance, code = watch.identity
     return {"stream": stream, "instance": instance, "version": code, "role": watch.role, "number": watch.number}

@@ -178,6 +178,24 @@ def _lose(of: Replica, units: int) -> None:
     next(iter(of.machine.state.accounts.values())).wallet.balance -= units
 
 
+def test_the_config_that_is_shown_is_that_of_the_committed_state() -> None:
+    halt = command("config.set", changes={"markets": {"BTC-USDT": {"status": "halted"}}})
+
+    async def test() -> None:
+        async with Running(engine()) as running:
+            (before,) = (name for name in running.seen() if name.startswith("backstop_build_info"))
+            running.arrive("admin", halt)
+            await running.until(lambda: running.commits.begun == 1)
+            assert before in running.seen()
+            running.commits.let_through()
+            await running.until(lambda: running.watch.number == 1)
+            (after,) = (name for name in running.seen() if name.startswith("backstop_build_info"))
+            assert after != before
+            assert running.replica.stream.config_hash in after
+
+    _run(test())
+
+
 def test_two_instances_in_one_process_do_not_share_metrics() -> None:
     async def test() -> None:
         async with Running(engine()) as one, Running(engine()) as other:
