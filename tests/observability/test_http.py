@@ -113,6 +113,19 @@ def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
     _run(test())
 
 
+def test_a_new_leader_is_ready_when_it_has_committed_something() -> None:
+    """Before that nobody knows whether it can; and a fund has nothing before the genesis."""
+
+    async def test() -> None:
+        watch = Watch(engine(), instance="i", code="test")
+        watch.leading(replica(engine()), [], 1)
+        async with HttpServer("127.0.0.1:0", watch) as server:
+            status, body = await _get(server, "/readyz")
+            assert (status, body["reasons"]) == (503, ["nothing was committed yet"])
+
+    _run(test())
+
+
 def test_an_instance_that_waits_for_its_broker_is_alive_and_not_ready() -> None:
     async def test() -> None:
         watch = Watch(engine(), instance="i", code="test")
