@@ -23,7 +23,7 @@ COMMANDS: Final = (
     "topics",
     "verify",
 )
-"""Each is the command of that name in consumers.<name>.command."""
+"""Each is the command of that name in consumers.<name>.command, with underscores for hyphens."""
 
 
 class OneLineGroup(click.Group):
@@ -40,7 +40,8 @@ class OneLineGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"consumers.{cmd_name}.command"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"consumers.{name}.command"), name)
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from consumers.dashboard.cases import Case, Largest
 from consumers.dashboard.page import render_page
 from consumers.dashboard.timeline import Bars, Line
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.exact import ZERO, minus, plus, quotient, times
 from consumers.replay.tally import Tally
 from consumers.service.stream import Message

@@ -18,12 +18,14 @@ class FundFigures(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """The state after one batch: `number` is that of its last input, `event_time` in µs, deficits in units by market.
+    """The state after one batch: `config` is the hash of the config then, `number` that of its last input, `event_time`
+    is in µs, deficits in units by market.
 
     An engine has accounts, waiting liquidations, open residuals; settlement has funds and reservations. What a machine
     does not have is None or empty.
     """
 
+    config: str
     number: int
     seq: int
     event_time: int
@@ -37,11 +39,12 @@ class Figures(NamedTuple):
     funds: tuple[FundFigures, ...] = ()
 
 
-def read_figures(machine: object) -> Figures:
+def read_figures(machine: object, config: str) -> Figures:
     """The figures of a machine as it is now. Costs as much as there are markets and funds, not accounts."""
     if isinstance(machine, Shard):
         state = machine.state
         return Figures(
+            config=config,
             number=state.outbox.cause,
             seq=state.outbox.seq,
             event_time=state.outbox.event_time,
@@ -56,6 +59,7 @@ def read_figures(machine: object) -> Figures:
     if isinstance(machine, Settlement):
         outbox = machine.outbox
         return Figures(
+            config=config,
             number=outbox.cause,
             seq=outbox.seq,
             event_time=outbox.event_time,

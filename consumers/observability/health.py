@@ -43,7 +43,9 @@ async def readiness(watch: Watch, lag_max: int = LAG_MAX, role: str | None = Non
     reasons: list[str] = []
     if watch.role == "leader":
         lag: dict[str, int | None] = await watch.input_lag()
-        if watch.since_commit > SILENCE_SECONDS:
+        if watch.committed_moment is None:
+            reasons.append("nothing was committed yet")
+        elif watch.since_commit > SILENCE_SECONDS:
             reasons.append(f"nothing was committed for {watch.since_commit:.1f} s")
     elif watch.role == "standby":
         lag = {"journal": await watch.journal_lag()}
@@ -66,5 +68,5 @@ async def readiness(watch: Watch, lag_max: int = LAG_MAX, role: str | None = Non
 
 
 def _facts(watch: Watch) -> dict[str, object]:
-    stream, instance, code, _ = watch.identity
+    stream, instance, code = watch.identity
     return {"stream": stream, "instance": instance, "version": code, "role": watch.role, "number": watch.number}

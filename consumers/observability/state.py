@@ -29,16 +29,17 @@ class StateCollector(Collector):
         """All of them, with no sample where there is nothing to say."""
         watch = self._watch
         figures = watch.figures
-        yield from self._instance()
+        yield from self._instance(figures)
         yield from self._progress(figures)
         yield from _engine(figures)
         yield from _settlement(figures)
         yield from self._audit(figures)
 
-    def _instance(self) -> Iterator[Metric]:
+    def _instance(self, figures: Figures | None) -> Iterator[Metric]:
         watch = self._watch
-        stream, instance, code, config = watch.identity
-        info = {"stream": stream, "instance": instance, "version": code, "config": config}
+        stream, instance, code = watch.identity
+        config = "" if figures is None else figures.config
+        info = {"stream": stream, "service_instance": instance, "version": code, "config": config}
         yield InfoMetricFamily("backstop_build", "Version, stream, instance and config hash.", value=info)
         role = GaugeMetricFamily("backstop_role", "1 for what the instance is at the moment.", labels=["role"])
         for name in ROLES:

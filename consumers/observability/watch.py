@@ -22,7 +22,6 @@ class Identity(NamedTuple):
     stream: str
     instance: str
     code: str
-    config: str
 
 
 class Snapshot(NamedTuple):
@@ -43,7 +42,7 @@ class Watch(Observer):
     read from it waits here until that batch's commit has returned; a follower's memory is committed as it is."""
 
     def __init__(self, stream: Stream, *, instance: str, code: str, audit_seconds: float = AUDIT_SECONDS) -> None:
-        self.identity = Identity(stream.name, instance, code, stream.config_hash)
+        self.identity = Identity(stream.name, instance, code)
         self.metrics = Metrics()
         self.metrics.expect(source.topic for source in stream.inputs)
         self.audit = Audit(audit_seconds)
@@ -63,7 +62,7 @@ class Watch(Observer):
         self.journal = journal
 
     def leading(self, replica: Replica, inputs: Sequence[Fetched], epoch: int) -> None:
-        self._figures = read_figures(replica.machine)
+        self._figures = self._read_figures(replica)
         self._replica, self._inputs, self.epoch, self.journal = replica, inputs, epoch, None
         self.became("leader")
 
@@ -83,7 +82,8 @@ class Watch(Observer):
         machine = self._replica.machine
         is_idle = not batch.read and not batch.inputs
         looks = is_idle and self.audit.is_due(machine, size_max=LEADER_SIZE_MAX)
-        self._made.append(_Made(seconds, read_figures(machine), self.audit.look(machine) if looks else None))
+        finding = self.audit.look(machine) if looks else None
+        self._made.append(_Made(seconds, self._read_figures(self._replica), finding))
 
     def committed(self, batch: Batch, seconds: float) -> None:
         made = self._made.popleft()
@@ -100,7 +100,10 @@ class Watch(Observer):
     @property
     def figures(self) -> Figures | None:
         """The committed state; None before there is a machine."""
-        return read_figures(self.journal.replica.machine) if self.journal is not None else self._figures
+        return self._read_figures(self.journal.replica) if self.journal is not None else self._figures
+
+    def _read_figures(self, replica: Replica) -> Figures:
+        return read_figures(replica.machine, replica.stream.config_hash)
 
     @property
     def number(self) -> int:
@@ -121,7 +124,7 @@ class Watch(Observer):
     async def input_lag(self) -> dict[str, int | None]:
         """Of each input of a leader, how many offsets are not in a committed batch yet; None: not known yet."""
         lag: dict[str, int | None] = {}
-        for fetched in self._inputs:
+        for fetched in list(self._inputs):  # a change of config may add one meanwhile
             name, behind = fetched.source.name, await fetched.lag()
             # What the loop was given and is still working on counts as not read.
             lag[name] = None if behind is None else behind + fetched.handed_out - self._read[name]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from consumers.command_log import CommandLog, Line, LogFile
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.replay.feed import Applied, Stopped
 from consumers.replay.outcome import REFUSED, Stop, failed
 from consumers.service.journal import is_journal

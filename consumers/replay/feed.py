@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from consumers.command_log import Line, LogFile
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.replay.outcome import Stop
 from consumers.service.stream import Message
 from schemas.config import VenueConfig

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from consumers.command_log import CommandLog, Line, LogFile
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.errors import UsageFailure
 from consumers.printable import printable
 from consumers.replay.feed import Applied, Stopped

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.errors import UsageFailure
 from consumers.printable import display_name
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from consumers.command_log import Line, LogUnreadable
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from consumers.progress import InputProgress
 from consumers.replay.feed import Applied, Feed, Machines, Stopped
 from consumers.replay.outcome import FAILED, REFUSED, Stop

@@ -5,6 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from consumers.service.exits import Exit
+from tests.kafka.broker import Broker
 from tests.kafka.conftest import SharedBroker
 from tests.kafka.venue import OnBroker, Serving
 from tests.observability.running import samples
@@ -60,6 +62,25 @@ def test_a_service_is_ready_counts_what_it_commits_and_its_standby_takes_its_pla
             assert seen["backstop_accounts"] == 1
             two.process.send_signal(signal.SIGTERM)
             assert two.process.wait(20) == 0
+
+
+def test_a_broker_that_goes_away_is_no_failure_of_a_standby(own_broker: Broker, prefix: str, tmp_path: Path) -> None:
+    """The leader ends by itself, in doubt; the standby stays alive, is not ready, and leads when the broker is back."""
+    venue = OnBroker(own_broker.address, prefix, tmp_path)
+    asyncio.run(venue.create_topics())
+    with venue.service("settlement:USDT", "--instance", "one") as one:
+        one.until("/readyz?role=leader", _ready)
+        assert _metrics(one)["backstop_fund_balance{asset=USDT,fund=btc}"] == 1_000
+        with venue.service("settlement:USDT", "--standby", "--instance", "two") as two:
+            two.until("/readyz?role=standby", _ready)
+            own_broker.kill()
+            body = two.until("/readyz", lambda status, _: status == 503)
+            assert body["reasons"][0].startswith("no fetch of the journal was answered for ")
+            assert one.process.wait(30) == Exit.IN_DOUBT
+            assert two.get("/livez?stuck=5")[0] == 200
+            own_broker.restart()
+            two.until("/readyz?role=leader", _ready)
+            assert _metrics(two)["backstop_fund_balance{asset=USDT,fund=btc}"] == 1_000
 
 
 def test_a_service_without_its_broker_is_alive_and_not_ready(tmp_path: Path) -> None:

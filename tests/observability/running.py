@@ -38,6 +38,9 @@ class Partition:
         self.handed_out += len(ready)
         return ready
 
+    async def stop(self) -> None:
+        """Nothing to let go of."""
+
     async def lag(self) -> int | None:
         return None if self.stable is None else self.stable - self.handed_out
 
@@ -69,17 +72,21 @@ class Running:
         self.commits, self.wake = Commits(), asyncio.Event()
         self.leader = Leader(
             sequencer(self.replica),
-            list(self.inputs.values()),
+            stream,
             self.commits,
-            stream.partition,
+            open_source=self._open,
             pace=Pace(heartbeat, None),
             wake=self.wake,
             observer=self.watch,
         )
         self._state: StateCollector | None = None
 
+    async def _open(self, source: Input) -> Partition:
+        return self.inputs[source.topic]
+
     async def __aenter__(self) -> "Running":
-        self.watch.leading(self.replica, list(self.inputs.values()), 7)
+        await self.leader.connect()
+        self.watch.leading(self.replica, self.leader.sources, 7)
         self.commits.let_through()
         await self.leader.commit_genesis("# config")
         self.commits.begun = 0

@@ -72,6 +72,7 @@ def test_a_leader_that_is_behind_is_not_ready_and_says_where_and_by_how_much() -
         async with Running(engine()) as running, HttpServer("127.0.0.1:0", running.watch) as server:
             running.inputs["orders"].stable = 12
             assert (await _get(server, "/readyz"))[0] == 200
+            assert (await _get(server, "/readyz?lag=12"))[0] == 200
             status, body = await _get(server, "/readyz?lag=11")
             assert (status, body["lag"]["orders/0"]) == (503, 12)
             assert body["reasons"] == ["orders/0: 12 records behind; expected at most 11"]
@@ -108,6 +109,19 @@ def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
             assert (status, body["ok"]) == (503, False)
             assert body["reasons"][0].startswith("the loop has not turned for 31.")
             assert (await _get(server, "/livez?stuck=40"))[0] == 200
+
+    _run(test())
+
+
+def test_a_new_leader_is_ready_when_it_has_committed_something() -> None:
+    """Before that nobody knows whether it can; and a fund has nothing before the genesis."""
+
+    async def test() -> None:
+        watch = Watch(engine(), instance="i", code="test")
+        watch.leading(replica(engine()), [], 1)
+        async with HttpServer("127.0.0.1:0", watch) as server:
+            status, body = await _get(server, "/readyz")
+            assert (status, body["reasons"]) == (503, ["nothing was committed yet"])
 
     _run(test())
 

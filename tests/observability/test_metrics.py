@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from consumers.observability import audit
+from consumers.observability.audit import Audit
 from consumers.service.replica import Replica
 from schemas.claims import FeeShareAccrued
 from schemas.wire import encode
@@ -23,20 +24,21 @@ def test_records_inputs_rejects_dead_letters_and_events_are_counted() -> None:
             await running.work("mark-prices", mark(), b"{nonsense", mark())
             await running.work("accounts", deposit("a"))
             await running.work("orders", buy("a", "o1"), buy("nobody", "o2", price="9999.95"))
+            await running.work("mark-prices", mark())
             seen = running.seen()
-            assert seen["backstop_records_read_total{topic=mark-prices}"] == 3
+            assert seen["backstop_records_read_total{topic=mark-prices}"] == 4
             assert seen["backstop_records_read_total{topic=orders}"] == 2
             assert seen["backstop_records_read_total{topic=decisions}"] == 0, "shown before the first record"
-            assert seen["backstop_inputs_applied_total"] == 5
+            assert seen["backstop_inputs_applied_total"] == 6
             assert seen["backstop_dead_letters_total{code=malformed}"] == 1
             assert seen["backstop_rejects_total{code=unknown_account}"] == 1
             assert seen["backstop_events_total{topic=executions}"] == 2
-            assert seen["backstop_batches_total"] == 3
-            assert seen["backstop_batch_inputs_sum"] == 5
-            assert seen["backstop_batch_inputs_bucket{le=1.0}"] == 1
-            assert seen["backstop_commit_seconds_count"] == 4
-            assert seen["backstop_apply_seconds_count"] == 3
-            assert seen["backstop_journal_number"] == 5
+            assert seen["backstop_batches_total"] == 4
+            assert seen["backstop_batch_inputs_sum"] == 6
+            assert seen["backstop_batch_inputs_bucket{le=1.0}"] == 2
+            assert seen["backstop_commit_seconds_count"] == 5
+            assert seen["backstop_apply_seconds_count"] == 4
+            assert seen["backstop_journal_number"] == 6
             assert seen["backstop_last_seq"] == running.replica.machine.state.outbox.seq
             assert seen["backstop_event_time_seconds"] == TS / 1e6
             assert seen["backstop_accounts"] == 1
@@ -147,6 +149,16 @@ def test_books_that_do_not_add_up_are_shown_and_said(capsys: Any) -> None:
     assert "not_conserved" in "".join(capsys.readouterr())
 
 
+def test_a_leader_that_is_busy_does_not_stop_to_add_up() -> None:
+    async def test() -> None:
+        async with Running(engine(), audit_seconds=0.0) as running:
+            running.watch.audit = Audit(0.0)  # due at once
+            await running.work("accounts", deposit("a"))
+            assert running.watch.audit.latest is None
+
+    _run(test())
+
+
 def test_a_leader_that_is_too_large_does_not_stall_to_add_up(monkeypatch: Any) -> None:
     monkeypatch.setattr("consumers.observability.watch.LEADER_SIZE_MAX", 1)
 
@@ -164,6 +176,24 @@ def test_a_leader_that_is_too_large_does_not_stall_to_add_up(monkeypatch: Any) -
 
 def _lose(of: Replica, units: int) -> None:
     next(iter(of.machine.state.accounts.values())).wallet.balance -= units
+
+
+def test_the_config_that_is_shown_is_that_of_the_committed_state() -> None:
+    halt = command("config.set", changes={"markets": {"BTC-USDT": {"status": "halted"}}})
+
+    async def test() -> None:
+        async with Running(engine()) as running:
+            (before,) = (name for name in running.seen() if name.startswith("backstop_build_info"))
+            running.arrive("admin", halt)
+            await running.until(lambda: running.commits.begun == 1)
+            assert before in running.seen()
+            running.commits.let_through()
+            await running.until(lambda: running.watch.number == 1)
+            (after,) = (name for name in running.seen() if name.startswith("backstop_build_info"))
+            assert after != before
+            assert running.replica.stream.config_hash in after
+
+    _run(test())
 
 
 def test_two_instances_in_one_process_do_not_share_metrics() -> None:

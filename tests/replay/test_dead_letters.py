@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.command_log import Line
-from consumers.dead_letters import DeadLetter
+from consumers.dead_letters.line import DeadLetter
 from schemas.wire import WireError, decode_command
 
 
