@@ -8,12 +8,12 @@ INSTALLED := $(VENV)/installed
 RUN := out/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test broker kafka soak check schemas bench month clean
+.PHONY: help setup run test broker kafka soak check schemas bench bench-kafka month clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv with exactly the versions of constraints.txt
 
@@ -72,6 +72,9 @@ month: $(INSTALLED) ## replay PRICES=bars.csv.gz whole: checked after every comm
 
 bench: $(INSTALLED) ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench --write
+
+bench-kafka: $(INSTALLED) broker ## measure the services over a broker of their own, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench.kafka --write
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,7 +16,13 @@ from consumers.service.sequencing import fingerprint
 from consumers.service.stream import Input
 
 FETCH_BYTES: Final = 1024 * 1024
+
+INPUT_WAIT_MS: Final = 500
+"""How long a broker holds the fetch of an input that has nothing new; what comes meanwhile is sent at once. (Five
+inputs that ask again each 10 ms use 6 % of a core to hear that nothing has happened; so does the broker.)"""
+
 FETCH_WAIT_MS: Final = 10
+"""The same of a journal: its followers tell a silent leader from a silent broker by the answers."""
 
 _APPEND_TIME: Final = 1
 
@@ -40,7 +46,7 @@ class InputReader:
         self._cap = cap
         self._wake = wake
         self._partition = TopicPartition(prefix + source.topic, source.partition)
-        self._consumer = open_consumer(options)
+        self._consumer = open_consumer(options, wait_ms=INPUT_WAIT_MS)
         self._ready: list[Arrival] = []
         self.handed_out = 0
         self._room = asyncio.Event()
@@ -120,7 +126,7 @@ class InputReader:
         await self._consumer.stop()
 
 
-def open_consumer(options: Mapping[str, Any], **more: Any) -> AIOKafkaConsumer:
+def open_consumer(options: Mapping[str, Any], *, wait_ms: int = FETCH_WAIT_MS, **more: Any) -> AIOKafkaConsumer:
     """A consumer of assigned partitions: it sees what is committed, commits nothing itself, and checks every record."""
     return AIOKafkaConsumer(
         **options,
@@ -129,7 +135,7 @@ def open_consumer(options: Mapping[str, Any], **more: Any) -> AIOKafkaConsumer:
         auto_offset_reset="none",
         isolation_level="read_committed",
         check_crcs=True,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
+        fetch_max_wait_ms=wait_ms,
         max_partition_fetch_bytes=FETCH_BYTES,
         **more,
     )

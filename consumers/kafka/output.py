@@ -13,8 +13,6 @@ from consumers.service.publication import Headers, Outgoing
 BATCH_BYTES_MAX: Final = 1_000_000
 """Of one record batch before compression, with all that is around it less than what topics allow (1 MiB)."""
 
-_RECORDS_PER_TURN: Final = 4_096
-
 
 class Fenced(RuntimeError):
     """A newer instance of the stream has taken over. Nothing of this one's open transaction will ever be seen."""

@@ -30,6 +30,9 @@ EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 # What a header and the line ends of a journal record take at most: one position and fingerprint per input.
 _HEADER_BYTES: Final = 64 * 1024
 
+# A dead letter is not in the journal record; it counts as if, so that a batch does not consist of ever so many.
+_LETTER_ROOM: Final = 1024
+
 _REJECTED: Final = frozenset(event for name, event in EVENTS_BY_TYPE.items() if name.endswith(".rejected"))
 _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -60,6 +63,50 @@ class Batch(NamedTuple):
     rejects: Mapping[str, int]
 
 
+class _Draft:
+    """A batch that is being made."""
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.published: list[Outgoing] = []
+        self.letters: list[Outgoing] = []
+        self.last: dict[Input, Arrival] = {}
+        self.read: Counter[Input] = Counter()
+        self.ignored = 0
+        self.is_full = False
+        self._room = RECORD_BYTES_MAX - _HEADER_BYTES
+        self._event_room = EVENT_BYTES_MAX
+
+    def has_room(self, entry: bytes) -> bool:
+        """Whether the journal record takes this input; the first one it always takes."""
+        self._room -= len(entry) + 1
+        self.is_full = self._room < 0
+        return not self.is_full or not self.entries
+
+    def take(self, entry: bytes, records: list[Outgoing] | None) -> None:
+        """An input that was applied, and its events; None: it was no input."""
+        if records is None:
+            self.ignored += 1
+            return
+        self.entries.append(entry)
+        self.published += records
+        for record in records:
+            self._event_room -= len(record.value)
+        self.is_full |= self._event_room <= 0
+
+    def bury(self, letter: Outgoing) -> None:
+        """A dead letter."""
+        self.letters.append(letter)
+        self._room -= _LETTER_ROOM
+        self._event_room -= len(letter.value)
+        self.is_full = self._room < 0 or self._event_room <= 0
+
+    def note(self, source: Input, arrival: Arrival) -> None:
+        """How far an input was read."""
+        self.last[source] = arrival
+        self.read[source] += 1
+
+
 class Sequencer:
     """Applies what was polled, batch by batch.
 
@@ -74,6 +121,7 @@ class Sequencer:
         self._ahead_max = ahead_max
         self._quarantined = quarantined
         self._queue: deque[tuple[Input, Arrival]] = deque()
+        self._draft = _Draft()
         self._rejects: Counter[str] = Counter()
 
     @property
@@ -91,44 +139,48 @@ class Sequencer:
         published = self._replica.begin()
         return self._seal([], published, [], genesis=config)
 
-    def batch(self) -> Batch:
-        """Apply queued records until the batch is full or the queue is empty. Raises Poisoned and BrokenStream."""
-        entries: list[bytes] = []
-        published: list[Outgoing] = []
-        letters: list[Outgoing] = []
-        room = RECORD_BYTES_MAX - _HEADER_BYTES
-        event_bytes = ignored = 0
-        last: dict[str, Arrival] = {}
-        read: Counter[str] = Counter()
-        while self._queue and event_bytes < EVENT_BYTES_MAX:
-            source, arrival = self._queue[0]
+    @property
+    def has_draft(self) -> bool:
+        """Whether records were applied that are in no batch yet."""
+        return bool(self._draft.last)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch that is being made takes no more."""
+        return self._draft.is_full
+
+    def work(self, records: int | None = None) -> None:
+        """Apply queued records, so many at most, until the batch is full. Raises Poisoned and BrokenStream."""
+        draft, queue = self._draft, self._queue
+        left = len(queue) if records is None else min(records, len(queue))
+        while left and not draft.is_full:
+            left -= 1
+            source, arrival = queue[0]
             decoded = self._decode(source, arrival)
             if isinstance(decoded, Outgoing):
-                room -= 1024
-                event_bytes += len(decoded.value)
-                letters.append(decoded)
+                draft.bury(decoded)
             elif decoded is not None:
                 trace = trace_of(arrival)
                 entry = encode_entry(arrival.place, decoded, trace)
-                room -= len(entry) + 1
-                if room < 0 and entries:
-                    break
-                records = self._apply(arrival, decoded, trace)
-                if records is None:
-                    ignored += 1
-                else:
-                    entries.append(entry)
-                    published += records
-                    event_bytes += sum(len(record.value) for record in records)
-            self._queue.popleft()
-            last[source.name] = arrival
-            read[source.name] += 1
-            if room < 0:
-                break
-        for name, arrival in last.items():
-            self._replica.next[name] = arrival.offset + 1
-            self._replica.seen[name] = (arrival.offset, fingerprint(arrival))
-        return self._seal(entries, published, letters, ignored=ignored, read=read)
+                if not draft.has_room(entry):
+                    return
+                draft.take(entry, self._apply(arrival, decoded, trace))
+            queue.popleft()
+            draft.note(source, arrival)
+
+    def batch(self) -> Batch:
+        """The batch of what was applied since the last one, and of what is queued as far as there is room."""
+        self.work()
+        return self.seal()
+
+    def seal(self) -> Batch:
+        """The batch of what was applied since the last one."""
+        draft, self._draft = self._draft, _Draft()
+        for source, arrival in draft.last.items():
+            self._replica.next[source.name] = arrival.offset + 1
+            self._replica.seen[source.name] = (arrival.offset, fingerprint(arrival))
+        read = {source.name: number for source, number in draft.read.items()}
+        return self._seal(draft.entries, draft.published, draft.letters, ignored=draft.ignored, read=read)
 
     def tick(self, now: int) -> Batch:
         """A batch in which nothing happens but that time, in µs, passes."""

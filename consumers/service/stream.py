@@ -60,7 +60,7 @@ class Input(NamedTuple):
 class Stream:
     """A state machine, and how the config of the moment connects it.
 
-    `inputs` are in the order of their rank: of one batch, all of the first comes before all of the next. What operators
+    `inputs` are in the order of their rank: of one poll, all of the first comes before all of the next. What operators
     say comes first, so that no claim of a new market comes before the market; then what the other service says, so that
     no question stays open longer than need be; then prices, so that an order is judged at the newest mark that is
     known; then money, so that orders find it; orders come last.

@@ -2,12 +2,9 @@
 
 import datetime as dt
 import gc
-import os
-import platform
 import random
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -15,11 +12,9 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import adl, book, core, snapshot, ticks
-from tests.bench.stage import seconds
+from tests.bench import adl, book, core, document, snapshot, ticks
+from tests.bench.stage import machine, seconds
 
-HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs" / "benchmarks.md"
 ROUNDS = 15
 
 
@@ -108,16 +103,6 @@ def _in_unit(benchmark: Benchmark, took: float) -> float:
     return benchmark.count / took if scale is None else took / benchmark.count * scale
 
 
-def machine() -> str:
-    """Processor, cores and interpreter."""
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, CPython {platform.python_version()}"
-
-
 @click.command(help=__doc__)
 @click.option("--write", is_flag=True, help="Update docs/benchmarks.md and tests/bench/results.json.")
 def main(*, write: bool) -> None:
@@ -130,63 +115,28 @@ def main(*, write: bool) -> None:
     table.add_column("result", justify="right")
     table.add_column("unit")
     for name, unit, value in rows:
-        table.add_row(name, _figure(value), unit)
+        table.add_row(name, document.figure(value), unit)
     console = Console()
     console.print(table)
     per_command = f"{run.fills / run.commands:.2f} fills and {run.events / run.commands:.2f} events per command"
     console.print(f"core: {per_command}; {machine()}")
     if write:
         _write(rows, run)
-        console.print(f"written: {DOCS}, {HERE / 'results.json'}")
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+        console.print(f"written: {document.DOCS}, {document.RESULTS}")
 
 
 def _write(rows: list[tuple[str, str, float]], run: core.CoreRun) -> None:
-    date = dt.datetime.now(dt.UTC).date().isoformat()
     results = {
         "command": "make bench",
-        "date": date,
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": machine(),
+        "rounds": ROUNDS,
         "results": [{"what": name, "unit": unit, "value": round(value, 2)} for name, unit, value in rows],
         "core_fills_per_command": round(run.fills / run.commands, 4),
         "core_events_per_command": round(run.events / run.commands, 4),
     }
-    (HERE / "results.json").write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
-    lines = "\n".join(f"| {name} | {_figure(value)} | {unit} |" for name, unit, value in rows)
-    DOCS.write_text(
-        f"""# Benchmarks
-
-Written by `make bench` (`python -m tests.bench --write`) on {date}.
-Machine: {machine()}, shared with other work, so compare rows of one run with each other rather than with other runs.
-Every figure is the best of {ROUNDS} runs that take turns (throughput, then marks, ADL, snapshots); plain CPython,
-one thread.
-
-| what | result | unit |
-|---|---:|---|
-{lines}
-
-**book** is `engine/book.py` alone: an order object is made and rests, leaves, or is taken. Five flows
-(`tests/bench/book.py`), so that no choice of structure looks good by luck.
-
-**core** is everything between bytes and bytes: decoding and validation, margin, matching, positions, the ledger,
-and every event encoded ({run.fills / run.commands:.2f} fills and {run.events / run.commands:.2f} events per command;
-`tests/bench/core.py`), with the default config (`position_detail` off).
-
-**idle mark** is a mark price that liquidates nobody (`tests/bench/ticks.py`): its cost must not depend on how many
-positions are open.
-
-**ADL** is one deleveraging with its events (`tests/bench/adl.py`). The first one under a mark ranks everybody on the
-other side; those that follow rank anew only whom the ones before have changed.
-
-**snapshot** is a state written as the bytes of a snapshot file, and a machine made from them
-(`tests/bench/snapshot.py`); both reckon the state hash, and loading builds every index anew. No disk or network is part
-of it.
-""",
-        encoding="utf-8",
-    )
+    document.RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
+    document.write()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Set-up that benchmarks share: a market to stand on, and a clock."""
 
 import gc
+import os
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,3 +43,13 @@ def seconds(run: Callable[[], object]) -> float:
         return time.perf_counter() - start
     finally:
         gc.enable()
+
+
+def machine() -> str:
+    """Processor, cores and interpreter."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, CPython {platform.python_version()}"
