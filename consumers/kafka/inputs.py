@@ -126,14 +126,16 @@ class InputReader:
         await self._consumer.stop()
 
 
-def open_consumer(options: Mapping[str, Any], *, wait_ms: int = FETCH_WAIT_MS, **more: Any) -> AIOKafkaConsumer:
+def open_consumer(
+    options: Mapping[str, Any], *, wait_ms: int = FETCH_WAIT_MS, isolation: str = "read_committed", **more: Any
+) -> AIOKafkaConsumer:
     """A consumer of assigned partitions: it sees what is committed, commits nothing itself, and checks every record."""
     return AIOKafkaConsumer(
         **options,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        isolation_level="read_committed",
+        isolation_level=isolation,
         check_crcs=True,
         fetch_max_wait_ms=wait_ms,
         max_partition_fetch_bytes=FETCH_BYTES,

@@ -1,5 +1,7 @@
 """Reads the journal of one stream, from an offset to its end or on and on."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +12,10 @@ from consumers.kafka.inputs import InputLost, assign, offsets, open_consumer
 from consumers.service.journal import Record, decode_record
 
 _POLL_MS = 200
+
+
+class Undecided(RuntimeError):
+    """A transaction on the journal hangs: whether it counts is not known yet."""
 
 
 class JournalRecord(NamedTuple):
@@ -27,6 +33,7 @@ class JournalReader:
 
     def __init__(self, options: Mapping[str, Any], prefix: str, partition: int) -> None:
         self._partition = TopicPartition(f"{prefix}journal", partition)
+        self._options = options
         self._consumer = open_consumer(options)
         self.first = 0
         self.fetched_at = 0
@@ -45,6 +52,29 @@ class JournalReader:
     async def end(self) -> int:
         """The offset behind the last committed record."""
         return (await offsets(self._consumer, self._partition))[1]
+
+    async def until_decided(self, seconds: float) -> None:
+        """Wait until every transaction on the journal has ended. Raises Undecided when one does not.
+
+        Nobody else writes any more: the caller has fenced all others. A broker ends what they left open, and has
+        decided a transaction before it says so here; one that was killed in between may leave it hanging, committed and
+        not visible. To go on without it would be to do a batch twice.
+        """
+        everything = open_consumer(self._options, isolation="read_uncommitted")
+        await everything.start()
+        try:
+            _, written = await assign(everything, self._partition)
+        finally:
+            await everything.stop()
+        end = time.monotonic() + seconds
+        while (visible := await self.end()) < written:
+            if time.monotonic() > end:
+                place = f"{self._partition.topic}/{self._partition.partition}"
+                raise Undecided(
+                    f"{place}: offsets {visible} to {written - 1} belong to a transaction that has not ended after "
+                    f"{seconds:g} s; kafka-transactions.sh shows it"
+                )
+            await asyncio.sleep(0.05)
 
     async def seek_to_end(self) -> None:
         """Leave out all that there is now."""

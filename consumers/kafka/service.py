@@ -17,7 +17,7 @@ import structlog
 from consumers.kafka.connection import KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
-from consumers.kafka.journal_reader import JournalReader
+from consumers.kafka.journal_reader import JournalReader, Undecided
 from consumers.kafka.output import CommitInDoubt, Fenced, Output
 from consumers.kafka.settings import ServiceConfig
 from consumers.service.exits import Exit, leave
@@ -86,8 +86,8 @@ class Service:
                 await self._lead(follower)
         except Fenced as error:
             leave(Exit.FENCED, "fenced", stream=stream, reason=str(error))
-        except CommitInDoubt as error:
-            leave(Exit.IN_DOUBT, "commit_in_doubt", stream=stream, reason=str(error))
+        except (CommitInDoubt, Undecided) as error:
+            leave(Exit.IN_DOUBT, "in_doubt", stream=stream, reason=str(error))
         except Refused as error:
             leave(Exit.REFUSED, "refused", stream=stream, reason=str(error))
         except Poisoned as error:
@@ -173,6 +173,7 @@ class Service:
         )
         self._observer.became("taking_over")
         await output.start()
+        await follower.reader.until_decided(2 * terms.transaction_timeout.seconds)
         await follower.catch_up()
         await follower.reader.stop()
         header = Header(

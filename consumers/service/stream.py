@@ -24,7 +24,7 @@ Message = Command | Claim | Decision
 WRITTEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "engine": frozenset({"executions", "positions", "liquidations", "adl", "ledger", "journal", "dead-letters"}),
-        "settlement": frozenset({"decisions", "settlements", "ledger", "journal", "dead-letters"}),
+        "settlement": frozenset({"decisions", "settlements", "executions", "ledger", "journal", "dead-letters"}),
     }
 )
 """The topics that each kind of stream writes."""
