@@ -17,17 +17,19 @@ import structlog
 from consumers.kafka.connection import KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
-from consumers.kafka.journal_reader import JournalReader, Undecided
+from consumers.kafka.journal_reader import Undecided
 from consumers.kafka.output import CommitInDoubt, Fenced, Output
+from consumers.kafka.recovery import begin_to_follow
 from consumers.kafka.settings import ServiceConfig
+from consumers.service.checkpoints import BeyondTheJournal, Schedule
 from consumers.service.exits import Exit, leave
 from consumers.service.journal import Header, JournalError
 from consumers.service.loop import Leader, Pace
 from consumers.service.observer import Observer
-from consumers.service.publication import Publisher
-from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
 from consumers.service.stream import WRITTEN, Input, Stream
+from consumers.snapshots.errors import StoreFailure
+from consumers.snapshots.store import SnapshotStore
 from engine.sequence import BrokenStream
 from schemas.config_change import list_changes
 
@@ -92,7 +94,7 @@ class Service:
             leave(Exit.REFUSED, "refused", stream=stream, reason=str(error))
         except Poisoned as error:
             leave(Exit.FAILED, "poisoned", stream=stream, at=error.arrival.place, reason=str(error))
-        except (JournalError, InputLost, BrokenStream) as error:
+        except (JournalError, InputLost, BrokenStream, BeyondTheJournal, StoreFailure) as error:
             leave(Exit.FAILED, "cannot_continue", stream=stream, reason=str(error))
         except Exception as error:  # noqa: BLE001 -- whatever it is, memory is in doubt and the process ends here
             leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
@@ -124,12 +126,12 @@ class Service:
 
     async def _follow(self) -> Follower | None:
         """Follow the journal until this instance may lead; None when it was told to stop before."""
-        stream, launch = self._stream, self._launch
-        publisher = Publisher(stream.name, stream.partition_of, self._settings.service.headers)
-        reader = JournalReader(self._options, self._prefix, stream.partition)
-        follower = Follower(Replica(stream, publisher, launch.code), reader)
+        launch, snapshots = self._launch, self._settings.snapshots
+        store = SnapshotStore(snapshots.url, snapshots.keep)
+        follower = await begin_to_follow(self._stream, self._settings, self._options, store, launch.code)
+        self._stream = stream = follower.replica.stream
+        schedule = Schedule(store, snapshots.every.seconds, snapshots.every_commands, self._observer.snapshot_taken)
         self._observer.following(follower)
-        await reader.start()
         await follower.catch_up()
         self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
@@ -138,8 +140,9 @@ class Service:
         while not self._stopping.is_set():
             self._observer.turned()
             heard = await follower.follow()
-            if not follower.records and not launch.standby:
+            if not follower.replica.has_begun and not launch.standby:
                 return follower  # nobody has ever led
+            await schedule.look(follower.replica, follower.next_offset, follower.epoch)
             if follower.silence >= silence and follower.may_take_over(launch.instance, COOL_DOWN_SECONDS):
                 return follower
             if heard and not launch.standby:
@@ -149,7 +152,8 @@ class Service:
                     f"instance {follower.tenure.instance} of this stream is alive; start with --standby to wait for "
                     "its end, or with --takeover to replace it"
                 )
-        await reader.stop()
+        await schedule.finish()
+        await follower.reader.stop()
         return None
 
     def _check_config(self) -> None:
