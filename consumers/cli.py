@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "ledger",
     "replay",
     "settlement",
+    "snapshot",
     "topics",
     "verify",
 )
