@@ -20,6 +20,7 @@ from consumers.kafka.journal_reader import JournalReader
 from consumers.kafka.settings import load_settings
 from consumers.service.stream import Stream, open_stream
 from schemas.config import load_config
+from schemas.partitions import stream_partitions
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import Load, generate
 from tests.kafka.broker import Broker
@@ -112,13 +113,14 @@ class Campaign:
         return self._outcome
 
     def _make_load(self) -> Load:
-        logs = {}
-        for partition, (market, scenario) in enumerate((("BTC-USDT", "cascade"), ("ETH-USDT", "flash-crash"))):
+        logs, partitions = {}, stream_partitions(load_config(CONFIG))
+        flows = (("BTC-USDT", "one", "cascade"), ("ETH-USDT", "two", "flash-crash"))
+        for number, (market, shard, scenario) in enumerate(flows):
             path = self._folder / f"{market}.jsonl"
             commands = int(self._plan.seconds * self._plan.rate / 2)
-            generate(CONFIG, market, scenario, self._plan.seed + partition, commands, path)
-            logs[path] = partition
-        return Load(logs, "shared", 2, PREFIX, self._plan.rate)
+            generate(CONFIG, market, scenario, self._plan.seed + number, commands, path)
+            logs[path] = partitions[f"engine:{shard}"]
+        return Load(logs, "shared", partitions["settlement:USDT"], PREFIX, self._plan.rate)
 
     async def _strike(self) -> None:
         """Blow after blow in random order, with moments of peace between."""
