@@ -10,7 +10,7 @@ from consumers import diagnostics
 from consumers.errors import UsageFailure
 from consumers.version import version
 
-COMMANDS: Final = ("engine", "explain", "generate", "ledger", "replay", "settlement")
+COMMANDS: Final = ("config", "engine", "explain", "generate", "ledger", "replay", "settlement")
 """Each is the command of that name in consumers.<name>.command."""
 
 

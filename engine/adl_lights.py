@@ -63,11 +63,16 @@ def run_lights(state: ShardState) -> None:
             left -= len(lights)
             del market.lights[: len(lights)]
             state.emit(AdlLights(market=market.spec.name, ranked_at=market.lights_of, lights=lights))
+    schedule_lights(state)
+
+
+def schedule_lights(state: ShardState) -> None:
+    """Have lights run again when the next of any market are due."""
     state.lights_at = min(map(_next_at, state.markets.values()), default=AMOUNT_LIMIT)
 
 
 def _next_at(market: Market) -> int:
     """When there is something to do for a market: at once while lights are not out yet."""
-    if market.spec.adl_lights is None:
-        return AMOUNT_LIMIT
-    return 0 if market.lights else market.lights_at
+    if market.lights:
+        return 0
+    return AMOUNT_LIMIT if market.spec.adl_lights is None else market.lights_at

@@ -35,13 +35,18 @@ class AdlTrigger:
 
     __slots__ = ("_buckets", "_since", "_width", "_worth", "is_active", "spec")
 
-    def __init__(self, spec: TriggerSpec) -> None:
+    def __init__(self, spec: TriggerSpec, *, since: int = 0, worth: int = 0) -> None:
+        """Watch from `since` on, when the fund is worth so much."""
         self.spec = spec
         self.is_active = False
         self._width = -(-spec.window // BUCKETS)
         self._buckets: list[_Bucket] = []
-        self._since = 0
-        self._worth = 0
+        self._since = since
+        self._worth = worth
+
+    def watches_as(self, spec: TriggerSpec) -> bool:
+        """Whether what it has seen is what a trigger by this spec would have, over the same window."""
+        return (spec.kind, spec.window) == (self.spec.kind, self.spec.window)
 
     def observe(self, now: int, worth: int) -> bool:
         """Note what the fund is worth from now on. Whether that, or the time that passed, changes `is_active`."""

@@ -36,7 +36,7 @@ def decide(state: ShardState, decision: AnyDecision) -> None:
         fits = residual.balance < 0
     else:
         asked, lots = lots, market.spec.lots.parse(decision.qty) or 0
-        may_split = isinstance(decision, TakeoverApproved) and market.spec.fund.partial
+        may_split = isinstance(decision, TakeoverApproved)
         fits = not residual.balance and (0 < lots <= asked if may_split else lots == asked)
     if not fits:
         raise BrokenStream(f"decision {decision.decision} does not answer what was asked of {residual.liquidation_id}")

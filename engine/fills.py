@@ -9,6 +9,8 @@ the bankruptcy price, and the wallet must not go below zero. For one fill:
     released = floor(M × closed ÷ lots), all of M with the last lot
     required = ceil(opening value ÷ leverage) + max(0, side × d × (opening value − opening lots at the mark))
 
+In a market whose status is `reduce_only` no increase is allowed: an order from before that is left when it is met.
+
 An increase that would leave the position due for liquidation at the mark is forbidden, too. It takes a print far
 below the mark (of which initial margin is a share) or a mark that has lifted the position to a higher tier than that
 in which the order was accepted; where initial margin exceeds the highest maintenance rate nobody needs to look. (By
@@ -18,7 +20,7 @@ A cross position has no margin of its own: nothing is released and what is requi
 carry it beside all other cross positions (`engine.pool.carries_fill`).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from engine.account import Account
 from engine.fixed import RATE, divide_up, share_down
@@ -66,7 +68,7 @@ class Trial:
 
 
 def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> Fill | None:
-    """The effect of a trade of `lots` for `value` on a stake, or None when margin forbids it. Changes nothing."""
+    """The effect of a trade of `lots` for `value` on a stake, or None when it may not be. Changes nothing."""
     closed = carried = realised = released = closing_value = required = 0
     market = stake.market
     spec = market.spec
@@ -84,6 +86,8 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     opened = lots - closed
     opened_value = value - closing_value
     if opened:
+        if spec.is_reduce_only:
+            return None
         mark_value = spec.value(market.mark, opened)
         required = divide_up(opened_value * RATE, stake.leverage)
         # A new position is healthy where its initial margin exceeds the highest rate, by more than a unit of rounding;
@@ -105,6 +109,12 @@ def plan_fill(stake: Stake, sign: int, lots: int, value: int, fee_rate: int) -> 
     elif stake.wallet.balance + wallet_change < 0:
         return None
     return Fill(closed, carried, realised, released, opened, opened_value, moved, fee)
+
+
+def why_forbidden(stake: Stake, sign: int, lots: int) -> Literal["margin", "reduce_only"]:
+    """Why a fill that was planned and may not be is forbidden."""
+    increases = stake.sign != -sign or lots > stake.parcel.lots
+    return "reduce_only" if increases and stake.market.spec.is_reduce_only else "margin"
 
 
 def _is_due(

@@ -29,7 +29,7 @@ def _execute(funds: Funds, command: FundCommand, transfer_id: str | None) -> Non
     amount = parse_amount(funds.asset, command.amount)
     now, note = funds.outbox.event_time, _transfer_note(command, amount)
     if transfer_id is not None and funds.transfers.is_repetition(transfer_id, command.ts, now, note):
-        _emit_updated(funds, fund, transfer_id)
+        emit_updated(funds, fund, transfer_id)
         return
     if isinstance(command, FundDeposit):
         if funds.from_outside + amount >= AMOUNT_LIMIT:
@@ -47,12 +47,13 @@ def _execute(funds: Funds, command: FundCommand, transfer_id: str | None) -> Non
         funds.move(fund, to, amount, "transfer")
     else:
         fund.minimum = amount
-        _emit_updated(funds, fund)
+        emit_updated(funds, fund)
     if transfer_id is not None:
         funds.transfers.note((transfer_id,), now, note)
 
 
-def _emit_updated(funds: Funds, fund: Fund, transfer_id: str | None = None) -> None:
+def emit_updated(funds: Funds, fund: Fund, transfer_id: str | None = None) -> None:
+    """Say what a fund has and must keep; of a transfer that was known, which."""
     event = FundUpdated(
         fund=fund.spec.name,
         balance=funds.asset.text(fund.purse.balance),
@@ -66,6 +67,9 @@ def _emit_updated(funds: Funds, fund: Fund, transfer_id: str | None = None) -> N
 def _find_fund(funds: Funds, name: str) -> Fund:
     fund = funds.by_name.get(name)
     if fund is None:
+        other = funds.spec.funds.get(name)
+        if other is not None:
+            raise Refused("wrong_asset", f"fund {name} is in {other.asset.name}, not in {funds.asset.name}")
         raise Refused("unknown_fund", f"{funds.asset.name} has no fund {name}")
     return fund
 

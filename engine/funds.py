@@ -12,7 +12,7 @@ from engine.fund import Fund, Reservation
 from engine.outbox import Outbox
 from engine.purse import Ledger, Purse
 from engine.remembered import Remembered
-from engine.rows import Row, RowReader, reorder
+from engine.rows import Row, RowReader, check_config, reorder
 from engine.sequence import BrokenStream, Incoming
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import Decision, DeficitRepaid
@@ -42,7 +42,7 @@ class Funds:
 
     def __init__(self, spec: VenueSpec, asset: AssetSpec) -> None:
         self.asset = asset
-        self.limits = spec.limits
+        self.take_spec(spec)
         self.outbox = Outbox(f"settlement:{asset.name}")
         self.ledger = Ledger(asset)
         self.treasury = Purse(f"treasury/{asset.name}")
@@ -52,15 +52,24 @@ class Funds:
             for fund in self.by_name.values()
             if fund.spec.treasury is not None
         }
-        shards = [shard for shard in spec.shards.values() if shard.asset.name == asset.name]
-        self.shards = {shard.name: Counterpart(shard.name) for shard in shards}
-        self.markets: dict[str, MarketSpec] = {
-            name: market for shard in shards for name, market in shard.markets.items()
+        self.shards = {
+            shard.name: Counterpart(shard.name) for shard in spec.shards.values() if shard.asset.name == asset.name
         }
-        self._shard_of_market = spec.shard_of_market
         self.reservations: dict[str, Reservation] = {}
         self.transfers = Remembered(spec.limits.transfer_memory)
         self.period_end = 0
+
+    def take_spec(self, spec: VenueSpec) -> None:
+        """Go by these settings of the venue from now on; those of the funds are taken over one by one."""
+        self.spec = spec
+        self.asset = spec.assets[self.asset.name]
+        self.limits = spec.limits
+        self._markets: dict[str, MarketSpec] = {
+            name: market
+            for shard in spec.shards.values()
+            if shard.asset.name == self.asset.name
+            for name, market in shard.markets.items()
+        }
 
     @property
     def now(self) -> int:
@@ -77,6 +86,7 @@ class Funds:
         `engine.restoration` reads them.
         """
         yield from self.outbox.rows()
+        yield "config", self.spec.config_hash
         yield "settlement", self.treasury.balance, self.period_end
         for name, treasury in self.treasuries.items():
             yield "treasury", name, treasury.balance
@@ -96,11 +106,13 @@ class Funds:
     def restore(self, rows: RowReader) -> None:
         """Be what `rows` and `report_rows`, one after the other, tell of."""
         self.outbox.restore(rows)
+        check_config(self.spec.config_hash, rows)
         _, self.treasury.balance, self.period_end = rows.take("settlement")
         treasuries = {}
         for _, name, balance in rows.each("treasury"):
-            self.treasuries[name].balance = balance
-            treasuries[name] = self.treasuries[name]
+            # One that the config does not name any more still has what it gave.
+            treasuries[name] = treasury = self.treasuries.get(name) or Purse(f"treasury/{self.asset.name}/{name}")
+            treasury.balance = balance
         reorder(self.treasuries, treasuries, "treasury")
         shards = {}
         for _, name, claims, decisions, transit in rows.each("counterpart"):
@@ -125,9 +137,16 @@ class Funds:
         """What ever came into the funds from outside, net, in units: opening balances, deposits, injections."""
         return -self.treasury.balance - sum(treasury.balance for treasury in self.treasuries.values())
 
+    def market(self, name: str) -> MarketSpec:
+        """The settings of a market that a claim is about. Raises BrokenStream where the config does not have it."""
+        market = self._markets.get(name)
+        if market is None:
+            raise BrokenStream(f"a claim is about market {name}, which no config.set has brought here yet")
+        return market
+
     def of_market(self, market: str) -> Fund:
         """The fund behind a market."""
-        return self.by_name[self.markets[market].fund.name]
+        return self.by_name[self.market(market).fund.name]
 
     def units(self, text: str) -> int:
         """An amount that an engine wrote, in units."""
@@ -151,6 +170,13 @@ class Funds:
                         level=text(trigger.level),
                     )
                 )
+
+    def end_trigger(self, fund: Fund) -> None:
+        """Have the fund watched by no ADL trigger any more, and say so if it was active."""
+        trigger, fund.adl_trigger = fund.adl_trigger, None
+        if trigger is not None and trigger.is_active:
+            worth, level = self.asset.text(fund.worth), self.asset.text(trigger.level)
+            self.outbox.emit(AdlDeactivated(fund=fund.spec.name, kind=trigger.spec.kind, worth=worth, level=level))
 
     def answer(self, shard: Counterpart, decision: Decision) -> None:
         """Publish a decision under the shard's next number."""
@@ -345,7 +371,7 @@ class Funds:
             fund.deficits[market] -= paid
             if not fund.deficits[market]:
                 del fund.deficits[market]
-            shard = self.shards[self._shard_of_market[market]]
+            shard = self.shards[self.spec.shard_of_market[market]]
             self.debit(fund, shard.transit, paid, "deficit", market)
             self.answer(
                 shard,

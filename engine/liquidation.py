@@ -11,6 +11,9 @@ increase risk is cancelled, an isolated position's in its market, a cross accoun
 Where a market says `partial = "tier"`, a position above the first risk tier is reduced first, by the fewest lots that
 leave its pool healthy with the position in a lower tier. What that realises stays in the pool, and what does not fill
 stays open; the pool is left alone then, and if it is due again at the next mark, the whole position goes.
+
+A position in a market that is halted is not closed. An isolated one waits for the first mark after the market is open
+again; of a cross account only positions in other markets are closed until then.
 """
 
 from engine.account import Pool
@@ -82,7 +85,28 @@ def queue_payers(state: ShardState) -> None:
     _queue(state, due)
 
 
-def _queue(state: ShardState, due: list[Position | Pool]) -> None:
+def _can_liquidate(pool: Position | Pool) -> bool:
+    """Whether something of a pool could be closed: its market, or one of its markets, is not halted."""
+    if isinstance(pool, Position):
+        return not pool.market.spec.is_halted
+    return any(not position.market.spec.is_halted for position in pool.positions.values())
+
+
+def _look_again(state: ShardState, pool: Position | Pool) -> None:
+    """Have a pool judged and indexed anew at the next mark."""
+    if isinstance(pool, Position):
+        state.make_stale(pool)
+    else:
+        state.make_pool_stale(pool)
+
+
+def _queue(state: ShardState, pools: list[Position | Pool]) -> None:
+    due: list[Position | Pool] = []
+    for pool in pools:
+        if _can_liquidate(pool):
+            due.append(pool)
+        else:
+            _look_again(state, pool)
     due.sort(key=lambda pool: (health(pool), *pool_name(pool)))
     for pool in due:
         pool.waiting = True
@@ -97,7 +121,7 @@ def run_waiting(state: ShardState) -> None:
         if not state.liquidations_left:
             break
         has_paid = bool(state.funding) and pay_account(state, pool.account.name)
-        if not is_due(pool):
+        if not is_due(pool) or not _can_liquidate(pool):
             # To let somebody go costs nothing, but the funding that was booked for it is bounded, too.
             state.liquidations_left -= has_paid
         elif isinstance(pool, Position):
@@ -107,11 +131,9 @@ def run_waiting(state: ShardState) -> None:
         done += 1
         pool.waiting = False
         pool.account.waiting -= 1
-        if isinstance(pool, Position):
-            state.make_stale(pool)
-        else:
+        if isinstance(pool, Pool):
             pool.left_residual = pool.left_residual and is_due(pool)
-            state.make_pool_stale(pool)
+        _look_again(state, pool)
     del state.waiting[:done]
 
 
@@ -126,15 +148,18 @@ def _liquidate_isolated(state: ShardState, position: Position) -> None:
 
 
 def _liquidate_cross(state: ShardState, pool: Pool) -> bool:
-    """Close positions of an account until it is healthy; False if the command's cap ran out before."""
+    """Close positions of an account until it is healthy or none can be; False if the command's cap ran out before."""
     for name in state.markets:
         if name in pool.account.positions:
             cancel_risk_increasing(state, pool.account.positions[name])
     while is_due(pool):
         if not state.liquidations_left:
             return False
+        tradable = [position for position in pool.positions.values() if not position.market.spec.is_halted]
+        if not tradable:
+            break
         state.liquidations_left -= 1
-        position = min(pool.positions.values(), key=_by_maintenance_margin)
+        position = min(tradable, key=_by_maintenance_margin)
         part = lots_to_reduce(position, state.marks)
         if part is not None:
             close_part(state, position, part)

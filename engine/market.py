@@ -26,7 +26,8 @@ class Market:
     minus the signed entry values, `suspense` the balances of residuals, `deficit` what is missing after a last resort,
     as a negative balance. `funding` is the round of funding payments that runs, if one does; `fundings` counts them,
     and `funding_purse` holds what was paid and not received yet. `lights` are ADL lights that are not published yet,
-    reckoned at `lights_of`; the next are due at `lights_at`.
+    reckoned at `lights_of`; the next are due at `lights_at`. `largest_notional` is the largest end of a last tier that
+    held before the tiers of now, 0 if none did: what positions may have been opened within.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Market:
         "funding",
         "funding_purse",
         "fundings",
+        "largest_notional",
         "lights",
         "lights_at",
         "lights_of",
@@ -81,6 +83,7 @@ class Market:
         self.lights: list[AdlLight] = []
         self.lights_at = 0
         self.lights_of = 0
+        self.largest_notional = 0
 
     def opposing(self, side: int) -> list[Position]:
         """The open positions against a quantity of this side, in the order in which they first appeared."""

@@ -1,6 +1,11 @@
 """What arrives about prices: marks, funding, time.
 
 A mark does, in this order: exhausted takeovers, liquidations, unwinding, stop orders.
+
+In a market that is halted it is only taken over, and cross accounts are judged by it: nothing that needs the book is
+begun, as nobody could trade against it. So positions of the market are not liquidated, inventory is neither unwound
+nor too old nor beyond its budget, stop orders are not triggered and no funding begins, until the first mark after it is
+open again. What settlement has been asked before is answered and applied meanwhile.
 """
 
 from engine.activation import trigger_by_mark
@@ -10,7 +15,7 @@ from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, scaled
 from engine.funding import begin_round
 from engine.liquidation import index_stale, liquidate_triggered
 from engine.market import Market
-from engine.orders import find_market, parse_price
+from engine.orders import find_market, parse_price, refuse_halted
 from engine.reject import Refused
 from engine.state import ShardState
 from engine.takeover import raise_exhausted, unwind_all
@@ -30,10 +35,13 @@ def set_mark(state: ShardState, command: PriceMark) -> None:
     if not market.cheapest_mark or (mark - market.cheapest_mark) * market.spec.direction < 0:
         market.cheapest_mark = mark
     due = index_stale(state, market)
-    if market.residuals:
+    is_halted = market.spec.is_halted
+    if market.residuals and not is_halted:
         raise_exhausted(state, market)
         _ask_again(state, market)
     liquidate_triggered(state, market, due)
+    if is_halted:
+        return
     if market.residuals:
         unwind_all(state, market)
     trigger_by_mark(state, market)
@@ -50,7 +58,8 @@ def _check_amounts(market: Market, mark: int) -> None:
     cheapest = market.cheapest_mark or mark
     risen, fallen = (mark, cheapest) if spec.direction > 0 else (cheapest, mark)
     # An inverse position was worth up to a unit more than its value, which is rounded down.
-    if spec.value(mark, 1) < AMOUNT_LIMIT and (spec.tiers[-1].up_to + 1) * risen <= AMOUNT_LIMIT * fallen:
+    largest = max(spec.tiers[-1].up_to, market.largest_notional)
+    if spec.value(mark, 1) < AMOUNT_LIMIT and (largest + 1) * risen <= AMOUNT_LIMIT * fallen:
         return
     lots = max(
         (
@@ -69,6 +78,7 @@ def set_funding(state: ShardState, command: PriceFunding) -> None:
     rate = scaled(command.rate, RATE_PLACES)
     if rate is None or abs(rate) > RATE:
         raise Refused("bad_rate", f"rate {command.rate}: expected -1 to 1 with at most {RATE_PLACES} decimals")
+    refuse_halted(market)
     if not market.mark:
         raise Refused("no_mark", f"market {market.spec.name} has no mark price yet")
     if market.funding is not None:
@@ -81,7 +91,7 @@ def pass_time(state: ShardState, command: ClockTick) -> None:
     """What time alone does: takeovers grow too old."""
     del command
     for market in state.markets.values():
-        if market.residuals:
+        if market.residuals and not market.spec.is_halted:
             raise_exhausted(state, market)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from engine.book import BookSide, Level, Order
-from engine.fills import Fill, Trial, book_fill, plan_fill
+from engine.fills import Fill, Trial, book_fill, plan_fill, why_forbidden
 from engine.fixed import RATE, share_down
 from engine.funding import pay_account
 from engine.market import Market
@@ -22,7 +22,7 @@ from engine.state import ShardState
 from schemas.events import TradeExecuted, TradeSide
 from schemas.fields import SelfTradePrevention
 
-Stop = Literal["", "margin", "self_trade", "max_fills"]
+Stop = Literal["", "margin", "reduce_only", "self_trade", "max_fills"]
 
 
 class Taker(NamedTuple):
@@ -74,12 +74,12 @@ def take(state: ShardState, market: Market, taker: Taker, sign: int, limit: int 
             value = market.spec.value(level.price, fill_lots)
             taker_fill = plan_fill(taker.position, sign, fill_lots, value, market.spec.taker_fee)
             if taker_fill is None:
-                return Taken(taken_lots, taken_value, "margin")
+                return Taken(taken_lots, taken_value, why_forbidden(taker.position, sign, fill_lots))
         if state.funding:
             pay_account(state, maker.position.account.name)
         maker_fill = plan_fill(maker.position, -sign, fill_lots, value, maker_fee)
         if maker_fill is None:
-            cancel_order(state, maker, "margin")
+            cancel_order(state, maker, why_forbidden(maker.position, -sign, fill_lots))
             continue
         taken_lots += fill_lots
         taken_value += value

@@ -33,6 +33,7 @@ def new_order(state: ShardState, command: OrderNew) -> None:
     spec = market.spec
     now = state.outbox.event_time
     refuse_waiting(account)
+    refuse_halted(market)
     if not market.mark:
         raise Refused("no_mark", f"market {spec.name} has no mark price yet")
     if state.closed_orders.is_too_old(command.ts, now):
@@ -69,6 +70,7 @@ def activate(state: ShardState, stop: StopOrder, price: int) -> None:
         end_stop(state, stop, "liquidation")
         return
     try:
+        refuse_halted(position.market)
         _place(state, position, stop.command, stop)
     except Refused as refusal:
         end_stop(state, stop, "refused", refusal.code)
@@ -179,6 +181,7 @@ def amend(state: ShardState, command: OrderAmend) -> None:
         raise Refused("not_supported", "a stop order that waits cannot be amended; cancel it and send another")
     position = order.position
     market = position.market
+    refuse_halted(market)
     price = order.price if command.price is None else parse_price(market, command.price)
     lots = order.lots if command.qty is None else parse_lots(market, command.qty)
     if order.reduce_only:
@@ -226,6 +229,9 @@ def find_market(state: ShardState, name: str) -> Market:
     """The market of that name in this shard. Raises Refused."""
     market = state.markets.get(name)
     if market is None:
+        other = state.spec.config.markets.get(name)
+        if other is not None:
+            raise Refused("wrong_shard", f"market {name} is in shard {other.shard}, this is shard {state.spec.name}")
         raise Refused("unknown_market", f"shard {state.spec.name} has no market {name}")
     return market
 
@@ -236,6 +242,12 @@ def find_account(state: ShardState, name: str) -> Account:
     if account is None:
         raise Refused("unknown_account", f"account {name} has never had a deposit in shard {state.spec.name}")
     return account
+
+
+def refuse_halted(market: Market) -> None:
+    """While the matching of a market is suspended, orders can only be cancelled. Raises Refused."""
+    if market.spec.is_halted:
+        raise Refused("market_halted", f"market {market.spec.name} is halted: orders can only be cancelled")
 
 
 def refuse_waiting(account: Account) -> None:
@@ -317,6 +329,8 @@ def _check_new_risk(
     else:
         sell_lots, sell_cost = sell_lots + lots, sell_cost + cost
         opened = sell_lots - position.signed_lots
+    if opened > 0 and market.spec.is_reduce_only:
+        raise Refused("market_reduce_only", f"market {market.spec.name} takes only orders that reduce a position")
     if opened > 0 and state.open_residuals > state.spec.limits.max_open_residuals:
         raise Refused("settlement_behind", f"{state.open_residuals} residuals wait for settlement; only reducing")
     if opened > 0 and market.spec.value(market.mark, opened) > position.notional_limit:

@@ -31,7 +31,8 @@ def _reconcile(funds: Funds, fund: Fund) -> None:
         closed += 1
         if closed == funds.limits.reconciliations_per_command:
             # After so many boundaries nothing has happened since the first: the last event tells of all of them.
-            fund.period_end = last_boundary(now, fund.spec.reconcile_phase)
+            # Where `reconcile_at` has become earlier, that boundary may lie before the end of the period that runs.
+            fund.period_end = max(fund.period_end, last_boundary(now, fund.spec.reconcile_phase))
         _close_period(funds, fund)
 
 

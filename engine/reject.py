@@ -19,8 +19,11 @@ Code = Literal[
     "in_liquidation",
     "insufficient_margin",
     "insufficient_balance",
+    "invalid_config",
     "leverage_too_high",
     "loss_uncovered",
+    "market_halted",
+    "market_reduce_only",
     "no_mark",
     "no_position",
     "not_isolated",
@@ -42,7 +45,9 @@ Code = Literal[
     "unknown_fund",
     "unknown_market",
     "unknown_order",
+    "unsupported_change",
     "would_trigger",
+    "wrong_asset",
     "wrong_shard",
 ]
 

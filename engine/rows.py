@@ -79,3 +79,10 @@ def reorder(table: dict[str, T], restored: dict[str, T], what: str) -> None:
         raise BrokenDump(f"{what} {missing[0]} of the config is not in the rows")
     table.clear()
     table.update(restored)
+
+
+def check_config(config_hash: str, rows: RowReader) -> None:
+    """Take the row that says under which config a state was. Raises BrokenDump where it is another."""
+    _, found = rows.take("config")
+    if found != config_hash:
+        raise BrokenDump(f"expected rows under config {config_hash}, found those under {found}")

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from engine.fixed import RATE, divide_up, share_down
 from engine.fund import Fund
 from engine.fund_commands import FundCommand, apply_command
+from engine.fund_config import set_config
 from engine.funds import Counterpart, Funds
 from engine.minimum import check_minimums
 from engine.reconciliation import reconcile
@@ -42,7 +43,8 @@ from schemas.claims import (
     TakeoverExhausted,
     TakeoverFilled,
 )
-from schemas.commands import ClockTick, Command
+from schemas.commands import ClockTick, Command, ConfigSet
+from schemas.config import VenueConfig
 from schemas.envelope import Event
 
 Question = LiquidationResidual | TakeoverExhausted
@@ -57,10 +59,12 @@ class _Carried(NamedTuple):
 
 
 class Settlement:
-    """The funds of one asset. `apply` is a pure function of the state and the input."""
+    """The funds of one asset. `apply` is a pure function of the state and the input.
+
+    The spec it is made from is that of the config of the moment: at genesis, or as changes have left it.
+    """
 
     def __init__(self, spec: VenueSpec, asset: AssetSpec) -> None:
-        self.asset = asset
         self._funds = funds = Funds(spec, asset)
         self.outbox = funds.outbox
         self.ledger = funds.ledger
@@ -93,9 +97,19 @@ class Settlement:
         return self.outbox.event_time
 
     @property
+    def config(self) -> VenueConfig:
+        """The config of the moment."""
+        return self._funds.spec.config
+
+    @property
     def applied(self) -> int:
         """The number of the last input that was applied."""
         return self.outbox.cause
+
+    @property
+    def asset(self) -> AssetSpec:
+        """The asset whose funds these are."""
+        return self._funds.asset
 
     @property
     def period_end(self) -> int:
@@ -129,6 +143,8 @@ class Settlement:
             self._begin(record.ts)
             if isinstance(record, FundCommand):
                 apply_command(self._funds, record)
+            elif isinstance(record, ConfigSet):
+                set_config(self._funds, record)
             elif not isinstance(record, ClockTick):
                 raise TypeError(f"{type(record).__name__} is no command for settlement")
         check_minimums(self._funds)
@@ -216,7 +232,7 @@ class Settlement:
 
     def _decide(self, shard: Counterpart, claim: Question, *, may_take_over: bool) -> None:
         """Answer the question what to do with a residual."""
-        market = self._funds.markets[claim.market]
+        market = self._funds.market(claim.market)
         fund = self._funds.of_market(claim.market)
         expected_loss = self._funds.units(claim.expected_loss)
         is_triggered = fund.adl_trigger is not None and fund.adl_trigger.is_active

@@ -23,6 +23,7 @@ from engine.orders import amend, cancel, cancel_all, new_order
 from engine.reject import Refused
 from engine.rows import Row
 from engine.sequence import Incoming
+from engine.shard_config import set_config
 from engine.spec import ShardSpec, next_boundary
 from engine.state import ShardState
 from engine.timers import run_timers
@@ -45,16 +46,9 @@ from schemas.commands import (
     PriceFunding,
     PriceMark,
 )
+from schemas.config import VenueConfig
 from schemas.envelope import Event
 from schemas.events import AccountRejected, ConfigRejected, OrderRejected, PriceRejected
-
-
-def refuse_config(state: ShardState, command: ConfigSet) -> None:
-    """The config is that of genesis."""
-    del command
-    reason = "the config cannot be changed after genesis in this version"
-    state.emit(ConfigRejected(code="not_supported", reason=reason))
-
 
 _HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     OrderNew: new_order,
@@ -70,13 +64,16 @@ _HANDLERS: Final[dict[type, Callable[[ShardState, Any], None]]] = {
     AccountMargin: move_margin,
     AccountCancelAfter: cancel_after,
     ClockTick: pass_time,
-    ConfigSet: refuse_config,
+    ConfigSet: set_config,
     **dict.fromkeys(DECISION_TYPES, decide),
 }
 
 
 class Shard:
-    """The engine of one shard. `apply` is a pure function of the state and the command."""
+    """The engine of one shard. `apply` is a pure function of the state and the command.
+
+    The spec it is made from is that of the config of the moment: at genesis, or as changes have left it.
+    """
 
     def __init__(self, spec: ShardSpec) -> None:
         self.state = ShardState(spec)
@@ -91,6 +88,11 @@ class Shard:
     def event_time(self) -> int:
         """The largest `ts` applied so far, in µs."""
         return self.state.now
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config of the moment."""
+        return self.state.spec.config
 
     @property
     def applied(self) -> int:
@@ -154,6 +156,7 @@ class Shard:
         """
         state = self.state
         yield from state.outbox.rows()
+        yield "config", state.spec.config_hash
         yield (
             "shard",
             state.claims,
@@ -206,6 +209,7 @@ def _market_rows(market: Market) -> Iterator[Row]:
         market.funding_purse.balance,
         market.lights_at,
         market.lights_of,
+        market.largest_notional,
     )
     for position in market.positions.values():
         yield position.row()
@@ -270,5 +274,7 @@ def _reject(state: ShardState, command: Command | AnyDecision, refusal: Refused)
         state.emit(AccountRejected(account=command.account, code=code, reason=reason, market=command.market))
     elif isinstance(command, AccountCancelAfter):
         state.emit(AccountRejected(account=command.account, code=code, reason=reason))
+    elif isinstance(command, ConfigSet):
+        state.emit(ConfigRejected(code=code, reason=reason))
     else:
         raise TypeError(f"{type(command).__name__} cannot be refused")

@@ -8,7 +8,15 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from engine.adl_shares import CAPPED
 from engine.contract import Contract, Inverse, Linear
 from engine.fixed import AMOUNT_LIMIT, RATE, RATE_PLACES, Grid, decimal_text, scaled, trimmed_text
-from schemas.config import AverageTrigger, ConfigError, DrawdownTrigger, FundConfig, MarketConfig, VenueConfig
+from schemas.config import (
+    AverageTrigger,
+    ConfigError,
+    DrawdownTrigger,
+    FundConfig,
+    MarketConfig,
+    VenueConfig,
+    config_hash,
+)
 
 T = TypeVar("T")
 
@@ -142,6 +150,8 @@ class MarketSpec:
         "direction",
         "fund",
         "fund_fee_share",
+        "is_halted",
+        "is_reduce_only",
         "liquidation_fee",
         "lots",
         "maker_fee",
@@ -205,6 +215,8 @@ class MarketSpec:
         self.price_band = None if config.price_band is None else _rate(f"{where}.price_band", config.price_band)
         if self.price_band is not None and self.price_band > RATE:
             raise ConfigError(f"{where}.price_band: expected at most 1, got {config.price_band}")
+        self.is_halted = config.status == "halted"
+        self.is_reduce_only = config.status == "reduce_only"
         self.tiers = _tiers(where, config, self.asset)
         self.default_cross = config.default_mode == "cross"
         self.default_leverage = _rate(f"{where}.default_leverage", config.default_leverage)
@@ -225,7 +237,7 @@ class MarketSpec:
 
 
 class ShardSpec(NamedTuple):
-    """A shard and its markets, in the order of the config."""
+    """A shard and its markets, in the order of the config; and the whole config that says so."""
 
     name: str
     asset: AssetSpec
@@ -233,16 +245,20 @@ class ShardSpec(NamedTuple):
     free_profit: bool
     markets: dict[str, MarketSpec]
     limits: LimitsSpec
+    config: VenueConfig
+    config_hash: str
 
 
 class VenueSpec(NamedTuple):
-    """The whole venue in integers."""
+    """The whole venue in integers, and the config that says so."""
 
     limits: LimitsSpec
     assets: dict[str, AssetSpec]
     funds: dict[str, FundSpec]
     shards: dict[str, ShardSpec]
     shard_of_market: dict[str, str]
+    config: VenueConfig
+    config_hash: str
 
 
 def compile_venue(config: VenueConfig) -> VenueSpec:
@@ -268,6 +284,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         duration(config.limits.transfer_memory),
         config.limits.fund_history,
     )
+    hash_ = config_hash(config)
     for name in RESERVED_SHARDS:
         if name in config.shards:
             raise ConfigError(f"shards.{name}: expected another name; the ledger has accounts that begin with {name}/")
@@ -279,6 +296,8 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
             shard.free_profit,
             {},
             limits,
+            config,
+            hash_,
         )
         for name, shard in config.shards.items()
     }
@@ -295,7 +314,7 @@ def compile_venue(config: VenueConfig) -> VenueSpec:
         shard_of_market[name] = shard.name
     if not shard_of_market:
         raise ConfigError("markets: expected at least one")
-    return VenueSpec(limits, assets, funds, shards, shard_of_market)
+    return VenueSpec(limits, assets, funds, shards, shard_of_market, config, hash_)
 
 
 def duration(text: str) -> int:

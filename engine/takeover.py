@@ -61,7 +61,7 @@ def unwind(state: ShardState, market: Market, residual: Residual) -> None:
 
     What the book did not take of it waits for the next slice. If no price keeps the budget, there was none.
     """
-    if state.now < residual.next_slice_at:
+    if state.now < residual.next_slice_at or market.spec.is_halted:
         return
     taker = Taker(f"fund:{residual.fund}", f"unwind:{residual.liquidation_id}", liquidation_id=residual.liquidation_id)
     limit = _limit_price(market, residual)

@@ -40,19 +40,14 @@ class Venue:
         self._spec = compile_venue(config)
         self.shards = {name: Shard(spec) for name, spec in self._spec.shards.items()}
         self.settlements = {name: Settlement(self._spec, asset) for name, asset in self._spec.assets.items()}
-        self._shard_of_market = {market: self.shards[shard] for market, shard in self._spec.shard_of_market.items()}
-        self._settlement_of_stream = {
-            f"engine:{name}": self.settlements[spec.asset.name] for name, spec in self._spec.shards.items()
-        }
-        self._settlement_of_fund = {name: self.settlements[fund.asset.name] for name, fund in self._spec.funds.items()}
+        self._connect()
         # What names no market, shard or fund that exists is answered by the first machine there is.
         self._first_shard = next(iter(self.shards.values()))
         self._first_settlement = next(iter(self.settlements.values()))
-        self._period_end = 0
         # Every other command names its market.
         self._routes: dict[type, Callable[[Any], list[Event]]] = {
             ClockTick: self._to_all,
-            ConfigSet: self._first_shard.apply,
+            ConfigSet: self._configure,
             **dict.fromkeys((AccountDeposit, AccountWithdraw, AccountCancelAfter, OrderCancelAll), self._by_shard),
             **dict.fromkeys((FundDeposit, FundWithdraw, FundMinimum, FundTransfer), self._by_fund),
         }
@@ -60,6 +55,11 @@ class Venue:
             **dict.fromkeys(CLAIM_TYPES, self._settle),
             **dict.fromkeys(DECISION_TYPES, self._decide),
         }
+
+    @property
+    def config(self) -> VenueConfig:
+        """The config as changes have left it."""
+        return self._spec.config
 
     def genesis(self) -> list[Event]:
         """What is published before the first command. Call once."""
@@ -124,6 +124,7 @@ class Venue:
             "markets": {
                 name: market for shard in self.shards.values() for name, market in report_markets(shard).items()
             },
+            "config": self._spec.config_hash,
             "conservation": self.residuals(),
             "state_hash": self.state_hash(),
         }
@@ -143,8 +144,32 @@ class Venue:
         self._period_end = min(settlement.period_end for settlement in self.settlements.values())
         return events
 
-    def _to_all(self, command: ClockTick) -> list[Event]:
+    def _to_all(self, command: ClockTick | ConfigSet) -> list[Event]:
         return [event for machine in self._machines() for event in machine.apply(command)]
+
+    def _configure(self, command: ConfigSet) -> list[Event]:
+        """Have every machine change its config, which all do or none; a shard or an asset that is new begins then."""
+        events = self._to_all(command)
+        self._spec = spec = compile_venue(self._first_shard.state.spec.config)
+        for name, shard in spec.shards.items():
+            if name not in self.shards:
+                self.shards[name] = Shard(shard)
+        for name, asset in spec.assets.items():
+            if name not in self.settlements:
+                self.settlements[name] = Settlement(spec, asset)
+                events.extend(self.settlements[name].genesis())
+        self._connect()
+        return events
+
+    def _connect(self) -> None:
+        """Find out who answers what."""
+        spec = self._spec
+        self._shard_of_market = {market: self.shards[shard] for market, shard in spec.shard_of_market.items()}
+        self._settlement_of_stream = {
+            f"engine:{name}": self.settlements[shard.asset.name] for name, shard in spec.shards.items()
+        }
+        self._settlement_of_fund = {name: self.settlements[fund.asset.name] for name, fund in spec.funds.items()}
+        self._period_end = min(settlement.period_end for settlement in self.settlements.values())
 
     def _by_market(self, command: Any) -> list[Event]:
         return self._shard_of_market.get(command.market, self._first_shard).apply(command)

@@ -7,6 +7,7 @@ listed here are refused by name rather than ignored.
 
 import tomllib
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -196,6 +197,7 @@ class MarketConfig(_Table, frozen=True):
     max_order_qty: Decimal | None = None
     max_order_notional: Decimal | None = None
     price_band: Decimal | None = None
+    status: Literal["open", "reduce_only", "halted"] = "open"
 
     def __post_init__(self) -> None:
         check_id("shard", self.shard)
@@ -253,11 +255,54 @@ def parse_config(text: str) -> VenueConfig:
         raise ConfigError("not valid TOML: nested too deeply") from None
     except ValueError as error:
         raise ConfigError(f"not valid TOML: {error}") from None
+    return decode_config(raw)
+
+
+def decode_config(raw: dict[str, Any]) -> VenueConfig:
+    """Decode a config that is plain values already. Raises ConfigError naming the setting and what was expected."""
     try:
         return msgspec.convert(raw, VenueConfig, strict=True)
     except msgspec.ValidationError as error:
         refusal = read_refusal(error, VenueConfig)
         raise ConfigError(f"{_named(raw, refusal.field)}: {refusal.reason}") from None
+
+
+def config_document(config: VenueConfig) -> dict[str, Any]:
+    """A config as plain values in the shape of the file, without settings that have their default.
+
+    So a setting that is added later, and has a default, changes no document of a config that does not name it. The
+    order of the tables is kept, as it decides the order of events.
+    """
+    return _document(config)
+
+
+def config_hash(config: VenueConfig) -> str:
+    """SHA-256, as hex, of the config's document as JSON without white space."""
+    return sha256(msgspec.json.encode(config_document(config))).hexdigest()
+
+
+def _document(table: Struct) -> dict[str, Any]:
+    """Settings in the order of the type, names of tables in that of the config."""
+    document: dict[str, Any] = {}
+    tag = table.__struct_config__
+    if tag.tag_field is not None:
+        document[tag.tag_field] = tag.tag
+    for setting in msgspec.structs.fields(table):
+        value = getattr(table, setting.name)
+        default = setting.default if setting.default_factory is msgspec.NODEFAULT else setting.default_factory()
+        if value != default:
+            document[setting.name] = _plain(value)
+    return document
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return _document(value)
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return value
 
 
 def _named(raw: dict[str, Any], field: str) -> str:

@@ -84,9 +84,9 @@ _CROSS_FIELD_RULES: Final[Mapping[str, Document]] = MappingProxyType(
 
 # What `schemas.fields.check_settings` accepts, but for its bound on the depth.
 _SETTING: Final[Document] = {
-    "description": "what a config file can say; decimals are strings; at most 8 levels",
+    "description": "what a config file can say, or null for the default; decimals are strings; at most 8 levels",
     "anyOf": [
-        {"type": ["string", "boolean"]},
+        {"type": ["string", "boolean", "null"]},
         {"type": "integer", "minimum": -INT64_MAX - 1, "maximum": INT64_MAX},
         {"type": "array", "items": {"$ref": "#/$defs/Setting"}},
         {"$ref": "#/$defs/Settings"},

@@ -26,6 +26,8 @@ from schemas.fields import (
     Timestamp,
 )
 
+ConfigHash = Annotated[str, Meta(description="SHA-256 of a config", extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
+
 # --- executions ---------------------------------------------------------------------------------------------
 
 
@@ -129,6 +131,24 @@ class ConfigRejected(Event, tag="config.rejected", kw_only=True):
 
     code: str
     reason: str
+
+
+class SettingChange(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    """One setting before and after. What had, or has, its default is left out; lists are given as JSON."""
+
+    setting: Annotated[str, Meta(description="path in the config, like markets.BTC-USDT.tiers")]
+    old: str | UnsetType = UNSET
+    new: str | UnsetType = UNSET
+
+
+class ConfigChanged(Event, tag="config.changed", kw_only=True):
+    """The config of the venue as this stream holds it from now on: the hashes before and after, and what differs."""
+
+    topic = "executions"
+
+    before: ConfigHash
+    after: ConfigHash
+    changes: list[SettingChange]
 
 
 # --- positions ----------------------------------------------------------------------------------------------
@@ -484,6 +504,7 @@ AnyEvent = (
     | TradeExecuted
     | PriceRejected
     | ConfigRejected
+    | ConfigChanged
     | PositionUpdated
     | FundingPaid
     | FundingSettled

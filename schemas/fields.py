@@ -168,10 +168,10 @@ def check_signed(field: str, value: str) -> None:
 
 
 def check_settings(field: str, value: Any) -> None:
-    """Refuse what a config file should not say: floats, null, integers beyond int64, names that are no ids.
+    """Refuse what a change to a config cannot say: floats, integers beyond int64, names that are no ids.
 
-    A value that passes can be written again (orjson refuses wider integers and deep nesting), and no amount
-    in it has been through a float.
+    Null puts a setting back to its default. A value that passes can be written again (orjson refuses wider integers and
+    deep nesting), and no amount in it has been through a float.
     """
     _check_setting(field, value, depth=0)
 
@@ -180,7 +180,7 @@ def _check_setting(path: str, value: Any, *, depth: int) -> None:
     if depth > SETTING_DEPTH_MAX:
         raise ValueError(f"{path}: expected at most {SETTING_DEPTH_MAX} levels of tables and lists")
     match value:
-        case str() | bool():
+        case str() | bool() | None:
             pass
         case int():
             if not -INT64_MAX - 1 <= value <= INT64_MAX:
@@ -195,7 +195,7 @@ def _check_setting(path: str, value: Any, *, depth: int) -> None:
                 check_id(path, name)
                 _check_setting(f"{path}.{name}", entry, depth=depth + 1)
         case _:
-            kind = "null" if value is None else type(value).__name__
             raise ValueError(
-                f"{path}: expected a string, integer, boolean, table or list (decimals: string), got {kind}"
+                f"{path}: expected a string, integer, boolean, null, table or list (decimals: string), "
+                f"got {type(value).__name__}"
             )

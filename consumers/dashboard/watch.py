@@ -18,8 +18,9 @@ from consumers.exact import ZERO, minus, plus, quotient, times
 from consumers.replay.tally import Tally
 from schemas import claims
 from schemas import events as wire
-from schemas.commands import Command, PriceMark
+from schemas.commands import Command, ConfigSet, PriceMark
 from schemas.config import VenueConfig
+from schemas.config_change import change_config
 from schemas.envelope import Event
 
 MARKERS_MAX: Final = 600
@@ -114,6 +115,7 @@ class Dashboard:
             for name, fund in config.funds.items()
         }
         self.dead_letters: list[DeadLetterRow] = []
+        self._config = config
         self._now = 0
         self._began: int | None = None
         self._moved: set[str] = set()
@@ -154,6 +156,8 @@ class Dashboard:
             self._began = self._now
             for fund in self.funds.values():
                 fund.begin(self._now)
+        if isinstance(command, ConfigSet) and any(isinstance(event, wire.ConfigChanged) for event in events):
+            self._config_changed(command, events)
         if isinstance(command, PriceMark) and not any(isinstance(event, wire.PriceRejected) for event in events):
             market = self.markets.get(command.market)
             if market is not None:
@@ -193,6 +197,21 @@ class Dashboard:
         return render_page(
             report=report, tally=tally, markets=self.markets, funds=self.funds, dead_letters=self.dead_letters
         )
+
+    def _config_changed(self, command: ConfigSet, events: list[Event]) -> None:
+        """Watch the markets and funds that were added, too; a fund's opening balance is credited by this command."""
+        self._config = config = change_config(self._config, command.changes)
+        for name in config.markets:
+            if name not in self.markets:
+                self.markets[name] = MarketWatch(name, config)
+        for name, settings in config.funds.items():
+            if name not in self.funds:
+                fund = FundWatch(name, asset=settings.asset, minimum=Decimal(settings.minimum))
+                for event in events:
+                    if isinstance(event, wire.FundCredited) and event.fund == name and event.cause_kind == "opening":
+                        fund.opening = Decimal(event.amount)
+                fund.begin(self._now)
+                self.funds[name] = fund
 
     def _file(self, case: Case) -> None:
         market = self.markets[case.market]

@@ -42,6 +42,14 @@ class Cluster:
     brokers: dict[int, str]
     partitions: dict[str, int]
 
+    def check(self, topic: str, partition: int) -> None:
+        """Raises KafkaUnreachable where a topic (with prefix) has no such partition: clients would wait for it."""
+        if partition >= self.partitions[topic]:
+            raise KafkaUnreachable(
+                f"topic {topic} has {self.partitions[topic]} partitions, and partition {partition} is needed; "
+                "`backstop topics` adds it"
+            )
+
 
 class FileToken(AbstractTokenProvider):
     """The bearer token of a file, read at each login, as whoever renews it replaces the file."""

@@ -69,6 +69,20 @@ class Follower:
         """Seconds since the last record, by this machine's monotonic clock and while fetches succeeded all along."""
         return time.monotonic() - self._silent_since
 
+    @property
+    def since_fetch(self) -> float:
+        """Seconds since the broker last answered a fetch."""
+        return time.monotonic() - self._fetched_at
+
+    @property
+    def epoch(self) -> int:
+        """The number of the instance that leads."""
+        return self.tenure.epoch
+
+    async def lag(self) -> int | None:
+        """How many offsets of the journal are not applied yet; None: not known yet."""
+        return await self.reader.lag()
+
     def may_take_over(self, instance: str, cool_down: float) -> bool:
         """Whether this instance was not itself replaced by the present leader within the last `cool_down` seconds.
 

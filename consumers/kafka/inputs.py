@@ -42,6 +42,7 @@ class InputReader:
         self._partition = TopicPartition(prefix + source.topic, source.partition)
         self._consumer = open_consumer(options)
         self._ready: list[Arrival] = []
+        self.handed_out = 0
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
@@ -49,9 +50,8 @@ class InputReader:
     async def start(self, position: int | None, seen: tuple[int, str] | None) -> None:
         """Begin at a position; None: at the beginning, as this input was never read. Raises InputLost."""
         await self._consumer.start()
-        self._consumer.assign([self._partition])
-        first, end = await offsets(self._consumer, self._partition)
         name = f"{self._partition.topic}/{self._partition.partition}"
+        first, end = await assign(self._consumer, self._partition)
         if position is None:
             position = first
             if first:
@@ -101,6 +101,7 @@ class InputReader:
             self._task.result()
         ready, self._ready = self._ready, []
         self._room.set()
+        self.handed_out += len(ready)
         return ready
 
     async def lag(self) -> int | None:
@@ -132,6 +133,12 @@ def open_consumer(options: Mapping[str, Any], **more: Any) -> AIOKafkaConsumer:
         max_partition_fetch_bytes=FETCH_BYTES,
         **more,
     )
+
+
+async def assign(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
+    """Have a consumer read one partition, which has to be there, as aiokafka would wait for it; its offsets."""
+    consumer.assign([partition])
+    return await offsets(consumer, partition)
 
 
 async def offsets(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from consumers.kafka.inputs import InputLost, offsets, open_consumer
+from consumers.kafka.inputs import InputLost, assign, offsets, open_consumer
 from consumers.service.journal import Record, decode_record
 
 _POLL_MS = 200
@@ -34,8 +34,7 @@ class JournalReader:
     async def start(self, position: int | None = None) -> None:
         """Connect and go to a position; None: to the beginning. Raises InputLost where that is gone or never was."""
         await self._consumer.start()
-        self._consumer.assign([self._partition])
-        self.first, end = await offsets(self._consumer, self._partition)
+        self.first, end = await assign(self._consumer, self._partition)
         name = f"{self._partition.topic}/{self._partition.partition}"
         if position is None:
             position = self.first
@@ -75,6 +74,11 @@ class JournalReader:
         while await self.position() < end:
             for record in await self.poll():
                 yield record
+
+    async def lag(self) -> int | None:
+        """How many offsets lie between here and the last stable offset; None: not known yet."""
+        stable: int | None = self._consumer.last_stable_offset(self._partition)
+        return None if stable is None or stable < 0 else max(0, stable - await self.position())
 
     def last_fetch_ms(self) -> int | None:
         """When the broker last answered a fetch, in ms of this machine's clock; None: never."""

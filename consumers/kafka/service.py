@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from consumers.kafka.connection import Cluster, KafkaUnreachable, client_options, reachable
+from consumers.kafka.connection import KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
 from consumers.kafka.journal_reader import JournalReader
@@ -22,12 +22,14 @@ from consumers.kafka.output import CommitInDoubt, Fenced, Output
 from consumers.kafka.settings import ServiceConfig
 from consumers.service.exits import Exit, leave
 from consumers.service.journal import Header, JournalError
-from consumers.service.loop import Leader, Observer, Pace
+from consumers.service.loop import Leader, Pace
+from consumers.service.observer import Observer
 from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
-from consumers.service.stream import WRITTEN, Stream
+from consumers.service.stream import WRITTEN, Input, Stream
 from engine.sequence import BrokenStream
+from schemas.config_change import list_changes
 
 COOL_DOWN_SECONDS: Final = 10.0
 """For how long an instance that was replaced leaves its successor alone."""
@@ -66,17 +68,17 @@ class Service:
         self._prefix = settings.kafka.topic_prefix
         self._launch = launch
         self._observer = observer
+        self._given = stream.config
         self._cluster = ""
         self._stopping = asyncio.Event()
-        self._leader: Leader | None = None
+        self._leader: Leader[InputReader] | None = None
 
     async def run(self) -> Exit:
         """Follow, lead when it is time, stop when asked to. Raises UsageFailure where Kafka cannot be used at all."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        topics = sorted({source.topic for source in self._stream.inputs} | WRITTEN[self._stream.kind])
-        self._cluster = (await self._reach(tuple(topics))).id
+        self._cluster = await self._reach()
         stream = self._stream.name
         try:
             follower = await self._follow()
@@ -96,12 +98,18 @@ class Service:
             leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
         return Exit.STOPPED
 
-    async def _reach(self, topics: tuple[str, ...]) -> Cluster:
-        """Connect; where nobody answers, again for a while, as brokers and services may be started together."""
+    async def _reach(self) -> str:
+        """Find everything there; where nobody answers, ask again for a while. The id of the cluster."""
         end = time.monotonic() + REACH_SECONDS
+        stream = self._stream
+        partitions = [(source.topic, source.partition) for source in stream.inputs]
+        partitions += [(topic, stream.partition) for topic in WRITTEN[stream.kind] if topic != "decisions"]
         while True:
             try:
-                return await reachable(self._settings, topics)
+                cluster = await reachable(self._settings, tuple(sorted({topic for topic, _ in partitions})))
+                for topic, partition in partitions:
+                    cluster.check(self._prefix + topic, partition)
+                return cluster.id
             except KafkaUnreachable as failure:
                 if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
                     raise
@@ -110,6 +118,7 @@ class Service:
 
     def _stop(self) -> None:
         self._stopping.set()
+        self._observer.became("stopping")
         if self._leader is not None:
             self._leader.stop()
 
@@ -119,11 +128,15 @@ class Service:
         publisher = Publisher(stream.name, stream.partition_of, self._settings.service.headers)
         reader = JournalReader(self._options, self._prefix, stream.partition)
         follower = Follower(Replica(stream, publisher, launch.code), reader)
+        self._observer.following(follower)
         await reader.start()
         await follower.catch_up()
+        self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
+        self._check_config()
         silence = self._settings.service.silence.seconds
         while not self._stopping.is_set():
+            self._observer.turned()
             heard = await follower.follow()
             if not follower.records and not launch.standby:
                 return follower  # nobody has ever led
@@ -139,6 +152,16 @@ class Service:
         await reader.stop()
         return None
 
+    def _check_config(self) -> None:
+        """The config file must say what the journal ends with: what it says otherwise is not so, and would mislead."""
+        differing = [change.setting for change in list_changes(self._stream.config, self._given)]
+        if differing:
+            raise Refused(
+                f"the config file and the journal differ in {', '.join(differing[:5])}"
+                + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
+                + "; 'backstop config diff' shows how, 'backstop config apply' makes it so"
+            )
+
     async def _lead(self, follower: Follower) -> None:
         stream, replica, launch, terms = self._stream, follower.replica, self._launch, self._settings.service
         output = Output(
@@ -148,6 +171,7 @@ class Service:
             transaction_timeout=terms.transaction_timeout.seconds,
             commit_deadline=terms.commit_deadline.seconds,
         )
+        self._observer.became("taking_over")
         await output.start()
         await follower.catch_up()
         await follower.reader.stop()
@@ -163,21 +187,25 @@ class Service:
             epoch=output.epoch,
         )
         wake = asyncio.Event()
-        sources = [
-            InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake) for source in stream.inputs
-        ]
-        await asyncio.gather(
-            *(each.start(replica.next.get(each.source.name), replica.seen.get(each.source.name)) for each in sources)
-        )
+
+        async def open_source(source: Input) -> InputReader:
+            cluster = await reachable(self._settings, (source.topic,))
+            cluster.check(self._prefix + source.topic, source.partition)
+            reader = InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake)
+            await reader.start(replica.next.get(source.name), replica.seen.get(source.name))
+            return reader
+
         self._leader = leader = Leader(
             Sequencer(replica, header, ahead_max=terms.ts_ahead.ms * 1_000, quarantined=launch.quarantined),
-            sources,
+            stream,
             output,
-            stream.partition,
+            open_source=open_source,
             pace=Pace(terms.heartbeat.seconds, TICK_SECONDS if terms.clock_ticks else None),
             wake=wake,
             observer=self._observer,
         )
+        await leader.connect()
+        self._observer.leading(replica, leader.sources, output.epoch)
         log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=launch.instance)
         gc.collect()
         gc.freeze()
@@ -190,5 +218,5 @@ class Service:
         log.info("stopped", stream=stream.name, applied=replica.applied)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(terms.commit_deadline.seconds):
-                await asyncio.gather(*(each.stop() for each in sources))
+                await leader.stop_sources()
                 await output.stop()

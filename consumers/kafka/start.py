@@ -2,10 +2,12 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 import uvloop
 
 from consumers import diagnostics
@@ -13,12 +15,14 @@ from consumers.errors import UsageFailure
 from consumers.kafka.options import kafka_options
 from consumers.kafka.service import Launch, Service
 from consumers.kafka.settings import ServiceConfig
+from consumers.observability.http import HttpServer
+from consumers.observability.watch import Watch
 from consumers.printable import display_name, printable
-from consumers.service.loop import Observer
-from consumers.service.sequencing import Batch
 from consumers.service.stream import Stream, open_stream
 from consumers.version import version
 from schemas.config import ConfigError, parse_config
+
+log = structlog.get_logger()
 
 
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +77,12 @@ def run_service(
     )
 
     async def serve() -> int:
-        return await Service(stream, settings, launch, _Unwatched()).run()
+        watch = Watch(stream, instance=instance, code=launch.code)
+        async with AsyncExitStack() as stack:
+            if settings.service.http is not None:
+                server = await stack.enter_async_context(HttpServer(settings.service.http, watch))
+                log.info("http", stream=name, address=server.address)
+            return await Service(stream, settings, launch, watch).run()
 
     return uvloop.run(serve())
 
@@ -106,10 +115,3 @@ def _place(stream: Stream, given: str) -> str:
             "decision cannot be left out: what follows would not be accepted without it"
         )
     return f"{topic}/{int(partition)}/{int(offset)}"
-
-
-class _Unwatched(Observer):
-    """Nobody is watching."""
-
-    def committed(self, batch: Batch, seconds: float) -> None:
-        """Let it pass."""

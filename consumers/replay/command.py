@@ -67,7 +67,7 @@ def replay(
     page = None if dashboard is None else dashboard.render(report, tally)
     outputs.finish(encode_report(report), page)
     log.info("replay.ended", stopped=None if stop is None else stop.code, seconds=progress.seconds)
-    print_summary(report, tally, settings, outputs, seconds=progress.seconds, html=html)
+    print_summary(report, tally, venue.config, outputs, seconds=progress.seconds, html=html)
     if stop is None and not tally.commands and commands.bytes_read:
         click.echo("Warning: no line of the log was a command; is it a command log?", err=True)
     if stop is not None:

@@ -46,3 +46,8 @@ def dead_letter(arrival: Arrival, stream: str, partition: int, code: str, reason
         raw = raw[:RAW_BYTES_MAX]
     headers += [(name, value) for name, value in arrival.headers if name == "traceparent"]
     return Outgoing(TOPIC, partition, arrival.key or b"", raw, headers)
+
+
+def code_of(letter: Outgoing) -> str:
+    """Why a dead letter is one, as a stable code."""
+    return next(value for name, value in letter.headers if name == "code").decode()

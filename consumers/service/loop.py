@@ -7,13 +7,14 @@ nothing else sees it. There is no timer in the way of a record: a batch is what 
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from consumers.service.dead_letter import Arrival
+from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch, Sequencer
-from consumers.service.stream import Input
+from consumers.service.stream import Input, Stream
 
 
 class Source(Protocol):
@@ -22,18 +23,16 @@ class Source(Protocol):
     @property
     def source(self) -> Input: ...
     def take(self) -> list[Arrival]: ...
+    async def stop(self) -> None: ...
+
+
+SourceT = TypeVar("SourceT", bound=Source)
 
 
 class Sink(Protocol):
     """Where batches go, all or nothing."""
 
     async def commit(self, journal_partition: int, batch: list[Outgoing], journal: bytes) -> None: ...
-
-
-class Observer(Protocol):
-    """Something that wants to know what was committed. It is told after the fact and must not raise."""
-
-    def committed(self, batch: Batch, seconds: float) -> None: ...
 
 
 class Pace(NamedTuple):
@@ -43,24 +42,27 @@ class Pace(NamedTuple):
     tick: float | None
 
 
-class Leader:
+class Leader(Generic[SourceT]):
     """Runs the loop until it is told to stop."""
 
     def __init__(
         self,
         sequencer: Sequencer,
-        sources: Sequence[Source],
+        stream: Stream,
         sink: Sink,
-        journal_partition: int,
         *,
+        open_source: Callable[[Input], Awaitable[SourceT]],
         pace: Pace,
         wake: asyncio.Event,
         observer: Observer,
     ) -> None:
         self._sequencer = sequencer
-        self._sources = sources
+        self._stream = stream
         self._sink = sink
-        self._journal_partition = journal_partition
+        self._open_source = open_source
+        self._inputs: tuple[Input, ...] = ()
+        self.sources: list[SourceT] = []
+        """What is being fetched, by rank. The list stays the same when an input is added."""
         self._pace = pace
         self._wake = wake
         self._observer = observer
@@ -76,11 +78,14 @@ class Leader:
 
     async def commit_genesis(self, config: str) -> None:
         """Write what comes before the first input, and the config file that it all begins with."""
-        await self._commit(self._sequencer.genesis(config))
+        await self._commit(self._made(self._sequencer.genesis(config), time.perf_counter()))
 
     async def run(self) -> None:
         """Work until stopped. Raises what makes the memory worthless: the caller ends the process."""
         while not self._stopping:
+            if self._inputs is not self._stream.inputs:
+                await self.connect()
+            self._observer.turned()
             batch = await self._next_batch()
             if batch is not None:
                 await self._finish_commit()
@@ -88,24 +93,36 @@ class Leader:
                 self._committing = asyncio.create_task(self._commit(batch))
         await self._finish_commit()
 
+    async def connect(self) -> None:
+        """Fetch every input that the config of the moment names."""
+        opened = {source.source: source for source in self.sources}
+        self._inputs = self._stream.inputs
+        fresh = await asyncio.gather(*(self._open_source(source) for source in self._inputs if source not in opened))
+        opened |= {source.source: source for source in fresh}
+        self.sources[:] = [opened[source] for source in self._inputs]
+
+    async def stop_sources(self) -> None:
+        """Fetch no more."""
+        await asyncio.gather(*(source.stop() for source in self.sources))
+
     async def _next_batch(self) -> Batch | None:
         """What has come since the last poll, or a sign of life when it is time; None where there may be something."""
         sequencer = self._sequencer
         if not sequencer.has_more:
             self._wake.clear()
-            sequencer.add([(source.source, source.take()) for source in self._sources])
-        now = time.monotonic()
+            sequencer.add([(source.source, source.take()) for source in self.sources])
+        now, began = time.monotonic(), time.perf_counter()
         if sequencer.has_more:
             self._last_input = now
-            return sequencer.batch()
+            return self._made(sequencer.batch(), began)
         tick_at = None if self._pace.tick is None else self._last_input + self._pace.tick
         if tick_at is not None and now >= tick_at:
             self._last_input = now
-            return sequencer.tick(time.time_ns() // 1_000)
+            return self._made(sequencer.tick(time.time_ns() // 1_000), began)
         beat_at = self._last_write + self._pace.heartbeat
         if now >= beat_at:
             gc.collect(1)  # what the shell leaves behind; the state makes no cycles and is frozen or grows old unseen
-            return sequencer.heartbeat()
+            return self._made(sequencer.heartbeat(), began)
         await self._wait(min(beat_at, beat_at if tick_at is None else tick_at) - now)
         return None
 
@@ -120,9 +137,13 @@ class Leader:
         if self._committing is not None and self._committing.done():
             await self._finish_commit()
 
+    def _made(self, batch: Batch, began: float) -> Batch:
+        self._observer.made(batch, time.perf_counter() - began)
+        return batch
+
     async def _commit(self, batch: Batch) -> None:
         began = time.perf_counter()
-        await self._sink.commit(self._journal_partition, [*batch.published, *batch.dead_letters], batch.journal)
+        await self._sink.commit(self._stream.partition, [*batch.published, *batch.dead_letters], batch.journal)
         self._observer.committed(batch, time.perf_counter() - began)
 
     async def _finish_commit(self) -> None:

@@ -37,6 +37,15 @@ class Replica:
         self.has_begun = True
         return self.publish(self.machine.genesis(), None)
 
+    def apply(self, message: Message) -> list[Event] | None:
+        """Apply an input; None where it was none, as it had been applied before."""
+        machine, stream = self.machine, self.stream
+        before = machine.applied
+        events = machine.apply(message)
+        if machine.config is not stream.config:
+            stream.connect()
+        return events if machine.applied != before else None
+
     def publish(self, events: Iterable[Event], trace: str | None) -> list[Outgoing]:
         """The records of events."""
         publish = self.publisher.publish
@@ -66,7 +75,7 @@ class Replica:
                 message = self.stream.decode(entry.input)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise JournalError(f"{where}: input {number} is none of {name}; {error}") from None
-            published += self.publish(self.machine.apply(message), entry.trace)
+            published += self.publish(self.apply(message) or (), entry.trace)
             if self.applied != number:
                 raise JournalError(f"{where}: input {number} was not applied: the state is at {self.applied}")
         if published:
@@ -80,10 +89,3 @@ class Replica:
         self.next.update(header.next)
         self.seen.update(header.seen)
         return published
-
-
-def apply_message(replica: Replica, message: Message) -> list[Event] | None:
-    """Apply an input; None where it was no input, as it had been applied before."""
-    before = replica.applied
-    events = replica.machine.apply(message)
-    return events if replica.applied != before else None

@@ -5,9 +5,10 @@ orders records of different partitions. A record that is no command becomes a de
 """
 
 import re
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,12 +16,13 @@ import msgspec
 from consumers.service.dead_letter import Arrival, dead_letter
 from consumers.service.journal import RECORD_BYTES_MAX, Header, encode_entry, encode_record
 from consumers.service.publication import Outgoing
-from consumers.service.replica import Replica, apply_message
+from consumers.service.replica import Replica
 from consumers.service.stream import Input, Message
 from engine.sequence import BrokenStream
 from schemas.claims import Claim, Decision
 from schemas.commands import ClockTick
-from schemas.wire import WireError, decode_command, decode_event
+from schemas.envelope import Event
+from schemas.wire import EVENTS_BY_TYPE, WireError, decode_command, decode_event
 
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """A batch ends when its events are as long as that, so that it commits soon. Those of one command are never parted."""
@@ -28,7 +30,10 @@ EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 # What a header and the line ends of a journal record take at most: one position and fingerprint per input.
 _HEADER_BYTES: Final = 64 * 1024
 
-_TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_REJECTED: Final = frozenset(event for name, event in EVENTS_BY_TYPE.items() if name.endswith(".rejected"))
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+_TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Poisoned(RuntimeError):
@@ -40,7 +45,10 @@ class Poisoned(RuntimeError):
 
 
 class Batch(NamedTuple):
-    """What one transaction writes. `published` are events in their order; `number` is that of its last input."""
+    """What one transaction writes. `published` are events in their order; `number` is that of its last input.
+
+    `read` counts records by input, dead letters and ignored ones included; `rejects` counts `*.rejected` by code.
+    """
 
     number: int
     published: list[Outgoing]
@@ -48,6 +56,8 @@ class Batch(NamedTuple):
     journal: bytes
     inputs: int
     ignored: int
+    read: Mapping[str, int]
+    rejects: Mapping[str, int]
 
 
 class Sequencer:
@@ -64,6 +74,7 @@ class Sequencer:
         self._ahead_max = ahead_max
         self._quarantined = quarantined
         self._queue: deque[tuple[Input, Arrival]] = deque()
+        self._rejects: Counter[str] = Counter()
 
     @property
     def has_more(self) -> bool:
@@ -88,6 +99,7 @@ class Sequencer:
         room = RECORD_BYTES_MAX - _HEADER_BYTES
         event_bytes = ignored = 0
         last: dict[str, Arrival] = {}
+        read: Counter[str] = Counter()
         while self._queue and event_bytes < EVENT_BYTES_MAX:
             source, arrival = self._queue[0]
             decoded = self._decode(source, arrival)
@@ -110,17 +122,18 @@ class Sequencer:
                     event_bytes += sum(len(record.value) for record in records)
             self._queue.popleft()
             last[source.name] = arrival
+            read[source.name] += 1
             if room < 0:
                 break
         for name, arrival in last.items():
             self._replica.next[name] = arrival.offset + 1
             self._replica.seen[name] = (arrival.offset, fingerprint(arrival))
-        return self._seal(entries, published, letters, ignored=ignored)
+        return self._seal(entries, published, letters, ignored=ignored, read=read)
 
     def tick(self, now: int) -> Batch:
         """A batch in which nothing happens but that time, in µs, passes."""
         tick = ClockTick(ts=now)
-        published = self._replica.publish(self._replica.machine.apply(tick), None)
+        published = self._publish(self._replica.apply(tick) or [], None)
         return self._seal([encode_entry("clock", tick, None)], published, [])
 
     def heartbeat(self) -> Batch:
@@ -134,6 +147,7 @@ class Sequencer:
         letters: list[Outgoing],
         *,
         ignored: int = 0,
+        read: Mapping[str, int] = _NONE,
         genesis: str | None = None,
     ) -> Batch:
         replica = self._replica
@@ -150,7 +164,9 @@ class Sequencer:
             seen=replica.seen,
             genesis=genesis,
         )
-        return Batch(number, published, letters, encode_record(header, entries), len(entries), ignored)
+        rejects, self._rejects = self._rejects, Counter()
+        record = encode_record(header, entries)
+        return Batch(number, published, letters, record, len(entries), ignored, read, rejects)
 
     def _decode(self, source: Input, arrival: Arrival) -> Message | Outgoing | None:
         """What a record says: an input, a dead letter, or nothing that concerns this stream."""
@@ -181,10 +197,16 @@ class Sequencer:
 
     def _apply(self, arrival: Arrival, message: Message, trace: str | None) -> list[Outgoing] | None:
         try:
-            events = apply_message(self._replica, message)
+            events = self._replica.apply(message)
         except Exception as error:
             raise Poisoned(arrival, error) from error
-        return None if events is None else self._replica.publish(events, trace)
+        return None if events is None else self._publish(events, trace)
+
+    def _publish(self, events: list[Event], trace: str | None) -> list[Outgoing]:
+        for event in events:
+            if type(event) in _REJECTED:
+                self._rejects[event.code] += 1  # type: ignore[attr-defined]  # each of them has one
+        return self._replica.publish(events, trace)
 
     def _bury(self, arrival: Arrival, code: str, reason: str) -> Outgoing:
         stream = self._replica.stream

@@ -4,8 +4,7 @@ A stream is `engine:<shard>` or `settlement:<asset>`: one state machine, one pro
 partition that nobody else writes to.
 """
 
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -16,19 +15,29 @@ from engine.shard import Shard
 from engine.spec import VenueSpec, compile_venue
 from schemas.claims import AnyClaim, AnyDecision, Claim, Decision
 from schemas.commands import Command, OutsideCommand
-from schemas.config import ConfigError, VenueConfig
+from schemas.config import ConfigError, VenueConfig, config_hash
 from schemas.envelope import Event
 
 Message = Command | Claim | Decision
 
+WRITTEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "engine": frozenset({"executions", "positions", "liquidations", "adl", "ledger", "journal", "dead-letters"}),
+        "settlement": frozenset({"decisions", "settlements", "ledger", "journal", "dead-letters"}),
+    }
+)
+"""The topics that each kind of stream writes."""
+
 
 class Machine(Protocol):
-    """A deterministic state machine. `applied` is the number of the last input that it took."""
+    """A deterministic state machine. `applied` is the number of the last input that it took, `config` that of now."""
 
     @property
     def stream(self) -> str: ...
     @property
     def applied(self) -> int: ...
+    @property
+    def config(self) -> VenueConfig: ...
     def genesis(self) -> list[Event]: ...
     def apply(self, record: Any, /) -> list[Event]: ...
     def state_hash(self) -> str: ...
@@ -47,40 +56,38 @@ class Input(NamedTuple):
         return f"{self.topic}/{self.partition}"
 
 
-WRITTEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        "engine": frozenset({"executions", "positions", "liquidations", "adl", "ledger", "journal", "dead-letters"}),
-        "settlement": frozenset({"decisions", "settlements", "ledger", "journal", "dead-letters"}),
-    }
-)
-"""The topics that each kind of stream writes."""
-
-
 class Stream:
-    """One stream of a venue config and its machine, at genesis.
+    """A state machine, and how the config of the moment connects it.
 
-    `inputs` are in the order of their rank: of one batch, all of the first comes before all of the next. What others
-    decided comes first, so that no question stays open longer than need be; then what operators say; then prices, so
-    that an order is judged at the newest mark that is known; orders come last.
+    `inputs` are in the order of their rank: of one batch, all of the first comes before all of the next. What operators
+    say comes first, so that no claim of a new market comes before the market; then what the other service says, so that
+    no question stays open longer than need be; then prices, so that an order is judged at the newest mark that is
+    known; then money, so that orders find it; orders come last.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        config: VenueConfig,
-        partition: int,
-        inputs: tuple[Input, ...],
-        partition_of: Callable[[Event], int],
-        decoder: msgspec.json.Decoder[Message],
-    ) -> None:
+    def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.name = machine.stream
-        self.config_hash = sha256(msgspec.json.encode(config)).hexdigest()
-        self.kind = self.name.partition(":")[0]
-        self.partition = partition
-        self.inputs = inputs
-        self.partition_of = partition_of
+        self.kind, _, self._of = self.name.partition(":")
+        decoder = _engine_decoder if self.kind == "engine" else _settlement_decoder
         self.decode: Final = decoder.decode
+        self.connect()
+
+    def connect(self) -> None:
+        """Go by the config of the moment, which may have brought another shard."""
+        self.config = config = self.machine.config
+        self.config_hash = config_hash(config)
+        self._partitions = partitions = stream_partitions(config)
+        self.partition = partitions[self.name]
+        if self.kind == "engine":
+            self.inputs = _engine_inputs(self.partition)
+        else:
+            shards = [name for name, shard in config.shards.items() if shard.asset == self._of]
+            self.inputs = _settlement_inputs(self.partition, sorted(partitions[f"engine:{name}"] for name in shards))
+
+    def partition_of(self, event: Event) -> int:
+        """Where an event of this stream goes: to its own partition, but a decision to that of the shard it is for."""
+        return self._partitions[f"engine:{event.shard}"] if isinstance(event, Decision) else self.partition
 
 
 _engine_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(OutsideCommand | AnyDecision)
@@ -89,49 +96,39 @@ _settlement_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder
 
 def open_stream(config: VenueConfig, name: str) -> Stream:
     """The stream of that name at its genesis. Raises ConfigError where the venue has no such stream."""
-    venue = compile_venue(config)
-    partitions = _partitions(config)
-    kind, _, of = name.partition(":")
-    if kind == "engine" and of in venue.shards:
-        return _open_engine(config, venue, of, partitions)
-    if kind == "settlement" and of in venue.assets:
-        return _open_settlement(config, venue, of, partitions)
-    known = [*(f"engine:{shard}" for shard in venue.shards), *(f"settlement:{asset}" for asset in venue.assets)]
-    raise ConfigError(f"the config has no stream {name}; it has {', '.join(known)}")
+    return Stream(_machine(compile_venue(config), name))
 
 
-def _partitions(config: VenueConfig) -> dict[str, int]:
+def stream_partitions(config: VenueConfig) -> dict[str, int]:
+    """The partition of each stream, which is its own on every topic that it writes."""
     numbers = {f"engine:{name}": shard.partition for name, shard in config.shards.items()}
     first = max(numbers.values()) + 1
     return numbers | {f"settlement:{name}": first + n for n, name in enumerate(config.assets)}
 
 
-def _open_engine(config: VenueConfig, venue: VenueSpec, shard: str, partitions: dict[str, int]) -> Stream:
-    spec = venue.shards[shard]
-    partition = partitions[f"engine:{shard}"]
-    inputs = (
-        Input("decisions", partition, "decisions"),
+def _machine(venue: VenueSpec, name: str) -> Machine:
+    kind, _, of = name.partition(":")
+    if kind == "engine" and of in venue.shards:
+        return Shard(venue.shards[of])
+    if kind == "settlement" and of in venue.assets:
+        return Settlement(venue, venue.assets[of])
+    known = [*(f"engine:{shard}" for shard in venue.shards), *(f"settlement:{asset}" for asset in venue.assets)]
+    raise ConfigError(f"the config has no stream {name}; it has {', '.join(known)}")
+
+
+def _engine_inputs(partition: int) -> tuple[Input, ...]:
+    return (
         Input("admin", partition),
+        Input("decisions", partition, "decisions"),
         Input("mark-prices", partition),
         Input("accounts", partition),
         Input("orders", partition),
     )
-    return Stream(Shard(spec), config, partition, inputs, lambda _: partition, _engine_decoder)
 
 
-def _open_settlement(config: VenueConfig, venue: VenueSpec, asset: str, partitions: dict[str, int]) -> Stream:
-    spec = venue.assets[asset]
-    partition = partitions[f"settlement:{asset}"]
-    shards = {
-        shard.name: partitions[f"engine:{shard.name}"] for shard in venue.shards.values() if shard.asset.name == asset
-    }
-    inputs = (
-        *(Input("liquidations", number, "claims") for number in sorted(shards.values())),
+def _settlement_inputs(partition: int, shards: list[int]) -> tuple[Input, ...]:
+    return (
         Input("admin", partition),
+        *(Input("liquidations", shard, "claims") for shard in shards),
         Input("fund-admin", partition),
     )
-
-    def partition_of(event: Event) -> int:
-        return shards[event.shard] if isinstance(event, Decision) else partition
-
-    return Stream(Settlement(venue, spec), config, partition, inputs, partition_of, _settlement_decoder)

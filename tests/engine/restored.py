@@ -16,10 +16,10 @@ from engine.restoration import restore_settlement, restore_shard
 from engine.rows import Row
 from engine.settlement import Settlement
 from engine.shard import Shard
-from engine.spec import VenueSpec, compile_venue
+from engine.spec import compile_venue
 from engine.venue import Venue
 from schemas.claims import CLAIM_TYPES, DECISION_TYPES, Decision
-from schemas.commands import ClockTick, Command
+from schemas.commands import ClockTick, Command, ConfigSet
 from schemas.config import VenueConfig
 from schemas.envelope import Event
 from schemas.wire import decode_command, decode_event, encode
@@ -35,7 +35,7 @@ def rows_of(machine: Machine) -> list[Row]:
     return rows
 
 
-def restored(spec: VenueSpec, machine: Machine) -> Machine:
+def restored(machine: Machine) -> Machine:
     """What the bytes of a machine's state restore to, which agrees with itself and reports the same."""
     rows, state_hash = rows_of(machine), machine.state_hash()
     twin: Machine
@@ -44,7 +44,7 @@ def restored(spec: VenueSpec, machine: Machine) -> Machine:
         check_shard(shard)
         check_consistency(shard)
     else:
-        twin = settlement = restore_settlement(spec, machine.asset, rows, state_hash)
+        twin = settlement = restore_settlement(machine._funds.spec, machine.asset, rows, state_hash)
         check_settlement(settlement)
     assert list(chain(twin.rows(), twin.report_rows())) == list(chain(machine.rows(), machine.report_rows()))
     assert report(twin) == report(machine)
@@ -63,7 +63,7 @@ def restore_machines(venue: Venue) -> int:
     machines: list[Machine] = [*venue.shards.values(), *venue.settlements.values()]
     for machine in machines:
         # The venue knows its machines, and their methods, in many places: what is in them is exchanged.
-        vars(machine).update(vars(restored(venue._spec, machine)))
+        vars(machine).update(vars(restored(machine)))
     return len(machines)
 
 
@@ -89,15 +89,29 @@ class Twins:
         """Begin with new twins, all or some."""
         for stream, machine in self.machines.items():
             if self._rng.random() < 0.7:
-                self.twins[stream] = restored(self.spec, machine)
+                self.twins[stream] = restored(machine)
 
     def step(self, fields: dict[str, Any]) -> None:
         """A command at whomever it is for, and what arrives then."""
         command = decode_command(orjson.dumps(fields))
         for stream in self._receivers(command, fields):
             self._apply(stream, command)
+        if isinstance(command, ConfigSet):
+            self.spec = next(m._funds.spec for m in self.machines.values() if isinstance(m, Settlement))
+            for name, shard in self.spec.shards.items():
+                if f"engine:{name}" not in self.machines:
+                    self._add(Shard(shard))
+            for name, asset in self.spec.assets.items():
+                if f"settlement:{name}" not in self.machines:
+                    settlement = Settlement(self.spec, asset)
+                    self._add(settlement)
+                    self._send(settlement.genesis())
         for stream in self._to_come():
             self._apply(stream, self._on_the_way[stream].popleft())
+
+    def _add(self, machine: Machine) -> None:
+        self.machines[machine.stream] = machine
+        self._on_the_way[machine.stream] = deque()
 
     def compare(self) -> None:
         """Each twin is what it was restored from, in every respect."""
@@ -138,7 +152,7 @@ class Twins:
 
     def _receivers(self, command: Command, fields: dict[str, Any]) -> list[str]:
         engine, settlement = next(iter(self.spec.shards)), next(iter(self.spec.assets))
-        if isinstance(command, ClockTick):
+        if isinstance(command, ClockTick | ConfigSet):
             return list(self.machines)
         if command.topic == "fund-admin":
             fund = self.spec.funds.get(fields["fund"])

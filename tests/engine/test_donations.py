@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from engine.digest import hash_rows
 from engine.donations import value_in_cents
 from engine.reject import Refused
 from engine.spec import AssetSpec
@@ -163,14 +164,15 @@ def test_the_history_keeps_the_last_periods_and_no_more_than_its_limit() -> None
     ]
 
 
-def test_how_much_history_is_kept_influences_neither_events_nor_the_state_hash() -> None:
+def test_how_much_history_is_kept_influences_neither_events_nor_the_rest_of_the_state() -> None:
     hashes = []
     for limit in (1, 400):
         stage = Stage(opening="7", limits=f"fund_history = {limit}")
         stage.send("clock.tick")
         stage.now += 3 * DAY
         stage.send("clock.tick")
-        hashes.append(stage.venue.state_hash())
+        rows = stage.venue.settlements["USDT"].rows()
+        hashes.append(hash_rows(row for row in rows if row[0] != "config"))
     assert hashes[0] == hashes[1]
 
 

@@ -117,7 +117,8 @@ def test_more_than_was_asked_about_or_nothing_is_no_answer(qty: str) -> None:
         late.shard.apply(decision)
 
 
-def test_a_part_is_no_answer_where_the_fund_takes_whole_residuals_only() -> None:
+def test_a_part_is_an_answer_also_where_the_fund_takes_whole_residuals_only_by_now() -> None:
+    """A change of `takeover` may reach settlement after it has decided, and the engine before it hears of that."""
     late = Late(opening="1000")
     for account, amount in (("alice", "500"), ("bob", "100000")):
         late.fund_account(account, amount, "21")
@@ -127,8 +128,8 @@ def test_a_part_is_no_answer_where_the_fund_takes_whole_residuals_only() -> None
     late.mark("9950")
     decision = approved(1, 1)
     decision.qty = "0.500"
-    with pytest.raises(BrokenStream, match="does not answer"):
-        late.shard.apply(decision)
+    (asked,) = of_type(late.shard.apply(decision), LiquidationResidual)
+    assert (asked.part_of, asked.qty) == (decision.liquidation_id, "0.500")
 
 
 @given(

@@ -128,6 +128,19 @@ EXAMPLES = [
         shard="coin",
         conserved=("BTC", "0.00000000"),
     ),
+    Expected(
+        "9_tiers_that_make_a_position_due",
+        "300.000000",
+        {
+            # Nothing moved but the tiers: 6 % of 10,500 instead of 0.5 %.
+            "liquidation.started": {
+                "mark_price": "10500.0",
+                "equity": "500.000000",
+                "maintenance_margin": "630.000000",
+            },
+            "liquidation.settled": {"average_price": "10300.00000000", "surplus": "300.000000", "to": "fund"},
+        },
+    ),
 ]
 
 

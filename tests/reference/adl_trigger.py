@@ -19,6 +19,10 @@ class Watched:
     is_active: bool = False
     level: int = 0
 
+    def is_like(self, rule: DrawdownTrigger | AverageTrigger) -> bool:
+        """Whether another rule looks back as this one does."""
+        return type(rule) is type(self.rule) and duration(rule.window) == duration(self.rule.window)
+
     def observe(self, asset: Asset, now: int, worth: int) -> bool:
         """Whether the worth from now on, or the time that passed, changes `is_active`."""
         self.worths.append((now, worth))

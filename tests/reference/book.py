@@ -35,8 +35,8 @@ def crosses(maker: Order, limit: int | None) -> bool:
 
 def has_room(shard: Shard, market: Market, sign: int, price: int) -> bool:
     """Whether an order may rest at this price without a price level too many."""
-    prices = {order.price for order in market.orders if order.sign == sign} | {price}
-    return len(prices) <= shard.rules.limits.max_price_levels
+    prices = {order.price for order in market.orders if order.sign == sign}
+    return price in prices or len(prices) < shard.rules.limits.max_price_levels
 
 
 def close_id(shard: Shard, account: str, market: str, order_id: str) -> None:

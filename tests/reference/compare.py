@@ -120,6 +120,7 @@ class _Delayed:
         machines: list[Machine] = self._model.addressed(command)
         for machine in machines:
             yield self._both(record, machine.stream.name, command)
+        self._model.take_rules()
         for name, waiting in self._on_the_way.items():
             while waiting and self._rng.random() < self._arrivals:
                 event = waiting.popleft()

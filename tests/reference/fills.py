@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+from schemas.fields import CancelReason
 from tests.reference.book import fit_reduce_only
 from tests.reference.exact import ceil, floor
 from tests.reference.margin import (
@@ -55,8 +56,16 @@ def plan_fill(shard: Shard, position: Position, sign: int, lots: int, value: int
     if opened:
         required = initial_margin(opened_value, position.leverage) + open_loss(market, sign, opened_value, opened)
     fill = Fill(sign, closed, carried, realised, released, opened, opened_value, required, ceil(value * fee_rate))
+    if opened and market.rules.is_reduce_only:
+        return None
     is_allowed = _isolated_allows if position.mode == "isolated" else _cross_allows
     return fill if is_allowed(shard, position, fill) else None
+
+
+def why_not(market: Market, position: Position, sign: int, lots: int) -> CancelReason:
+    """Why an order goes whose fill is not allowed."""
+    reduces = position.sign == -sign and lots <= position.parcel.lots
+    return "reduce_only" if market.rules.is_reduce_only and not reduces else "margin"
 
 
 def _isolated_allows(shard: Shard, position: Position, fill: Fill) -> bool:

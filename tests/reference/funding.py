@@ -10,7 +10,7 @@ from fractions import Fraction
 from schemas.commands import PriceFunding
 from schemas.events import FundingPaid, FundingSettled
 from tests.reference.exact import LIMIT, ceil, floor, written
-from tests.reference.state import SIDES, Market, Parcel, Position, Residual, Shard, find_market
+from tests.reference.state import SIDES, Market, Parcel, Position, Residual, Shard, find_market, refuse_halted
 from tests.reference.stream import Refused
 
 
@@ -33,6 +33,7 @@ def set_funding(shard: Shard, command: PriceFunding) -> None:
     rate = Fraction(command.rate)
     if rate * 10**9 % 1 or abs(rate) > 1:
         raise Refused("bad_rate")
+    refuse_halted(market)
     if not market.mark:
         raise Refused("no_mark")
     if market.name in shard.rounds:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
+from tests.reference.random_changes import Changes
 from tests.reference.worlds import RICH, MarketSketch, World, text
 
 SECOND = 1_000_000
@@ -28,6 +29,10 @@ class History:
     def __init__(self, world: World, seed: int) -> None:
         self._rng = rng = random.Random(f"history {seed}")
         self._world = world
+        self._markets, self._funds, self._shards = list(world.markets), list(world.funds), list(world.shards)
+        self._scale, self._decimals = dict(world.scale), dict(world.decimals)
+        self._funds_of_markets = [(market["shard"], market["fund"]) for market in world.settings["markets"].values()]
+        self._changes = Changes(rng, world)
         self._now = 1_700_000_000 * SECOND
         self._prices = {market.name: market.price for market in world.markets}
         self._ids = 0
@@ -54,6 +59,7 @@ class History:
             (self._switch, 1),
             (self._tick, 0.7),
             (self._fund, 2),
+            (self._config, 0.8 if "config" in world.features else 0),
             (self._again, 0.7),
             (self._nonsense, 0.7),
         ]
@@ -62,11 +68,11 @@ class History:
         self._weights = [weight * rng.choice([0.1, 0.3, 1, 1, 3]) for _, weight in kinds]
 
     def __iter__(self) -> Iterator[Fields]:
-        for market in self._world.markets:
+        for market in self._markets:
             if self._rng.random() < 0.9:
                 yield self._stamp(self._mark_of(market))
         for account in self._world.accounts:
-            for shard in self._world.shards:
+            for shard in self._shards:
                 yield self._stamp(self._deposit_to(shard, account))
         while True:
             while self._coming:
@@ -220,7 +226,7 @@ class History:
 
     def _amend(self) -> Fields:
         name, account, order_id = self._known_order()
-        market = next(market for market in self._world.markets if market.name == name)
+        market = next(market for market in self._markets if market.name == name)
         command: Fields = {"type": "order.amend", "market": name, "account": account, "order_id": order_id}
         wanted = self._rng.choice([("qty",), ("price",), ("qty", "price")])
         if "qty" in wanted:
@@ -280,9 +286,9 @@ class History:
         return {"type": "clock.tick"}
 
     def _fund(self) -> Fields:
-        fund = self._rng.choice(self._world.funds)
+        fund = self._rng.choice(self._funds)
         shard = next(name for name, market in self._shards_by_fund() if market == fund) if self._is_used(fund) else ""
-        amount = self._amount(shard or self._world.shards[0], self._rng.choice([5, 60, 400]))
+        amount = self._amount(shard or self._shards[0], self._rng.choice([5, 60, 400]))
         match self._rng.choice(["deposit", "deposit", "withdraw", "transfer", "minimum"]):
             case "deposit":
                 kind = self._rng.choice(["injection", "donation"])
@@ -293,14 +299,14 @@ class History:
                 return self._transfer(command)
             case "withdraw":
                 return self._transfer({"type": "fund.withdraw", "fund": fund, "amount": amount})
-            case "transfer" if len(self._world.funds) > 1:
-                to = self._rng.choice([name for name in self._world.funds if name != fund])
+            case "transfer" if len(self._funds) > 1:
+                to = self._rng.choice([name for name in self._funds if name != fund])
                 return self._transfer({"type": "fund.transfer", "fund": fund, "to": to, "amount": amount})
             case _:
                 return {"type": "fund.minimum", "fund": fund, "amount": self._rng.choice(["0", amount])}
 
     def _shards_by_fund(self) -> list[tuple[str, str]]:
-        return [(market["shard"], market["fund"]) for market in self._world.settings["markets"].values()]
+        return self._funds_of_markets
 
     def _is_used(self, fund: str) -> bool:
         return any(name == fund for _, name in self._shards_by_fund())
@@ -339,17 +345,33 @@ class History:
             lambda: self._leverage() | {"leverage": "5000"},
             lambda: self._margin() | {"amount": "0.0000000000000001"},
             lambda: self._fund() | {"fund": "no-fund"},
-            lambda: {"type": "config.set", "changes": {"limits": {"max_open_orders": 7}}},
+            lambda: self._cancel_all() | {"market": market.name},
         ]
         return rng.choice(makers)()
+
+    def _config(self) -> Fields:
+        """A change of the config. What it adds is traded from then on."""
+        patch, added = self._changes.make()
+        for fund in patch.get("funds", {}) if added else ():
+            self._funds.append(fund)
+        for name, asset in added.shards if added else ():
+            self._shards.append(name)
+            self._scale[name], self._decimals[name] = self._changes.scale[asset], self._changes.decimals[asset]
+            self._coming.extend(self._deposit_to(name, account) for account in self._world.accounts)
+        for sketch in added.markets if added else ():
+            self._markets.append(sketch)
+            self._funds_of_markets.append((sketch.shard, patch["markets"][sketch.name]["fund"]))
+            self._prices[sketch.name] = sketch.price
+            self._coming.append(self._mark_of(sketch))
+        return {"type": "config.set", "changes": patch}
 
     # --- pieces ----------------------------------------------------------------------------------------------
 
     def _market(self) -> MarketSketch:
-        return self._rng.choice(self._world.markets)
+        return self._rng.choice(self._markets)
 
     def _shard(self) -> str:
-        return self._rng.choice(self._world.shards)
+        return self._rng.choice(self._shards)
 
     def _account(self) -> str:
         return self._rng.choice(self._world.accounts)
@@ -360,7 +382,7 @@ class History:
         return self._rng.choice(self._orders[-40:])
 
     def _qty(self, market: MarketSketch, worths: Sequence[int] = SMALL) -> str:
-        worth = self._world.scale[market.shard] * self._rng.choice(worths)
+        worth = self._scale[market.shard] * self._rng.choice(worths)
         return text(max(1, int(worth / market.lot_value) + self._rng.randrange(2)) * market.lot, 3)
 
     def _part(self, market: MarketSketch, qty: str) -> str:
@@ -378,8 +400,8 @@ class History:
         return self._price(market, price + self._rng.randrange(-away, away + 1))
 
     def _amount(self, shard: str, about: int) -> str:
-        decimals = self._world.decimals[shard]
-        amount = text(self._world.scale[shard] * about * self._rng.randrange(500, 1500) / 1000, decimals)
+        decimals = self._decimals[shard]
+        amount = text(self._scale[shard] * about * self._rng.randrange(500, 1500) / 1000, decimals)
         return amount if Fraction(amount) else text(Fraction(1, 10**decimals), decimals)
 
     def _transfer(self, command: Fields) -> Fields:

@@ -54,8 +54,8 @@ def unwind_all(shard: Shard, market: Market) -> None:
 
 def unwind(shard: Shard, market: Market, residual: Residual) -> None:
     """An order for a slice, if it is time, at a price that keeps the budget of all and the fund's band."""
-    last, fund = residual.last_slice_at, market.rules.fund
-    if last is not None and shard.stream.now - last < fund.interval:
+    fund = market.rules.fund
+    if market.rules.is_halted or shard.stream.now < residual.next_slice_at:
         return
     side, lots, band = residual.side, residual.parcel.lots, fund.band
     # What the lots must bring (or may cost) for the loss to stay within the budget.
@@ -71,8 +71,8 @@ def unwind(shard: Shard, market: Market, residual: Residual) -> None:
     else:
         limit = min(by_budget, max(1, floor(market.mark * (1 + band))))
     taker = Taker(f"fund:{residual.fund}", f"unwind:{residual.liquidation_id}", liquidation_id=residual.liquidation_id)
-    residual.last_slice_at = shard.stream.now
-    taken = take(shard, market, taker, -side, limit, min(lots, ceil(residual.taken_over_lots * fund.slice)))
+    residual.next_slice_at = shard.stream.now + fund.interval
+    taken = take(shard, market, taker, -side, limit, min(lots, residual.slice_lots))
     if taken.lots:
         book_unwound(shard, market, residual, taken.lots, taken.value)
 

@@ -36,7 +36,13 @@ def queue_due(shard: Shard, market: Market) -> None:
     for name in shard.accounts:
         if (name, "") not in (*due, *shard.queue):
             shard.accounts[name].left_residual = False
+    due = [key for key in due if _can_close(shard, pools[key])]
     shard.queue.extend(sorted(due, key=lambda key: (health(shard, pools[key]), key)))
+
+
+def _can_close(shard: Shard, positions: list[Position]) -> bool:
+    """Whether some position of a pool is in a market that is not halted."""
+    return any(not shard.market_of(position).rules.is_halted for position in positions)
 
 
 def run_queue(shard: Shard) -> None:
@@ -45,7 +51,7 @@ def run_queue(shard: Shard) -> None:
         account, market = shard.queue[0]
         has_paid = pay_account(shard, account)
         positions = _pool_named(shard, account, market)
-        if not is_due(shard, positions):
+        if not is_due(shard, positions) or not _can_close(shard, positions):
             # To let somebody go costs nothing, but for the funding that was booked for it.
             shard.liquidations_left -= has_paid
         elif market:
@@ -63,7 +69,7 @@ def queue_payers(shard: Shard) -> None:
     payers, shard.payers = shard.payers, []
     keys = dict.fromkeys((p.account, p.market if p.mode == "isolated" else "") for p in payers)
     pools = {key: _pool_named(shard, *key) for key in keys if key not in shard.queue}
-    due = [key for key, positions in pools.items() if is_due(shard, positions)]
+    due = [key for key, positions in pools.items() if is_due(shard, positions) and _can_close(shard, positions)]
     shard.queue.extend(sorted(due, key=lambda key: (health(shard, pools[key]), key)))
 
 
@@ -101,8 +107,11 @@ def _liquidate_account(shard: Shard, account: str) -> bool:
     while is_due(shard, cross_positions(shard, account)):
         if not shard.liquidations_left:
             return False
-        shard.liquidations_left -= 1
         positions = cross_positions(shard, account)
+        positions = [position for position in positions if not shard.market_of(position).rules.is_halted]
+        if not positions:
+            break
+        shard.liquidations_left -= 1
         position = min(positions, key=lambda each: (-maintenance(shard, each), each.market))
         part = None
         if shard.market_of(position).rules.partial and position.reduced_at < shard.marks - 1:

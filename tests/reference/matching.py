@@ -7,7 +7,7 @@ from fractions import Fraction
 from schemas.events import TradeExecuted, TradeSide
 from tests.reference.book import cancel_order, close_id, crosses, line_up, queue, take_off
 from tests.reference.exact import floor
-from tests.reference.fills import book_fill, in_forced_value, plan_fill
+from tests.reference.fills import book_fill, in_forced_value, plan_fill, why_not
 from tests.reference.funding import pay_account
 from tests.reference.state import Market, Order, Position, Shard
 
@@ -57,7 +57,7 @@ def take(shard: Shard, market: Market, taker: Taker, sign: int, limit: int | Non
             value = rules.value(maker.price, fill_lots)
             taker_fill = plan_fill(shard, own, sign, fill_lots, value, rules.taker_fee)
             if taker_fill is None:
-                taken.stop = "margin"
+                taken.stop = why_not(market, own, sign, fill_lots)
                 return taken
         # A rebate comes out of the taker's fee, and a forced order pays none.
         maker_rate = rules.maker_fee if own is not None else max(Fraction(0), rules.maker_fee)
@@ -66,7 +66,7 @@ def take(shard: Shard, market: Market, taker: Taker, sign: int, limit: int | Non
         pay_account(shard, maker.account)
         maker_fill = plan_fill(shard, making, -sign, fill_lots, value, maker_rate)
         if maker_fill is None:
-            cancel_order(shard, maker, "margin")
+            cancel_order(shard, maker, why_not(market, making, -sign, fill_lots))
             continue
         taken.lots += fill_lots
         taken.value += value

@@ -29,6 +29,7 @@ from tests.reference.state import (
     find_market,
     parse_lots,
     parse_ticks,
+    refuse_halted,
     refuse_other_shard,
     refuse_waiting,
 )
@@ -40,6 +41,7 @@ def new_order(shard: Shard, command: OrderNew) -> None:
     market = find_market(shard, command.market)
     find_account(shard, command.account)
     refuse_waiting(shard, command.account)
+    refuse_halted(market)
     now = shard.stream.now
     if not market.mark:
         raise Refused("no_mark")
@@ -90,6 +92,7 @@ def activate(shard: Shard, stop: Stop, price: int) -> None:
         cancel_stop(shard, stop, "liquidation")
         return
     try:
+        refuse_halted(shard.market_of(stop))
         place(shard, shard.position(stop.account, stop.market), stop.command, stop)
     except Refused as refusal:
         cancel_stop(shard, stop, "refused", refusal.code)
@@ -170,6 +173,7 @@ def amend(shard: Shard, command: OrderAmend) -> None:
     if isinstance(order, Stop):
         raise Refused("not_supported")
     market, position = shard.market_of(order), shard.position(order.account, order.market)
+    refuse_halted(market)
     price = order.price if command.price is None else parse_ticks(market.rules, command.price)
     lots = order.lots if command.qty is None else parse_lots(market.rules, command.qty)
     if order.reduce_only:
@@ -322,6 +326,8 @@ def _check_new_risk(
         sums[sign] = (sums[sign][0] - instead_of.lots, sums[sign][1] - instead_of.cost)
     sums[sign] = (sums[sign][0] + lots, sums[sign][1] + order_cost(shard, position, sign, price, lots))
     opened = sign * position.sign * position.parcel.lots + sums[sign][0]
+    if opened > 0 and market.rules.is_reduce_only:
+        raise Refused("market_reduce_only")
     if opened > 0 and shard.open_questions() > shard.rules.limits.max_open_residuals:
         raise Refused("settlement_behind")
     if opened > 0 and market.value_at_mark(opened) > market.rules.notional_limit(position.leverage):

@@ -117,6 +117,8 @@ class MarketRules(_Fixed):
         self.max_order_value = (
             LIMIT if config.max_order_notional is None else int(asset.units(config.max_order_notional))
         )
+        status: str = config.status
+        self.is_halted, self.is_reduce_only = status == "halted", status == "reduce_only"
         self.price_band = None if config.price_band is None else Fraction(config.price_band)
         self.tiers: list[Tier] = []
         floor_, rate, deduction = 0, Fraction(0), Fraction(0)
@@ -179,12 +181,14 @@ class ShardRules(_Fixed):
         self.free_profit = config.free_profit
         self.limits = limits
         self.markets: dict[str, MarketRules] = {}
+        self.venue: VenueRules | None = None
 
 
 class VenueRules(_Fixed):
     """Everything the config says."""
 
     def __init__(self, config: VenueConfig) -> None:
+        self.config = config
         self.limits = config.limits
         self.assets = {
             name: Asset(name, asset.decimals, None if asset.usd is None else Fraction(asset.usd))
@@ -195,6 +199,8 @@ class VenueRules(_Fixed):
             name: ShardRules(name, self.assets[shard.asset], shard, config.limits)
             for name, shard in config.shards.items()
         }
+        for shard in self.shards.values():
+            shard.venue = self
         self.shard_of_market = {name: market.shard for name, market in config.markets.items()}
         for name, market in config.markets.items():
             self.shards[market.shard].markets[name] = MarketRules(name, market, self.funds[market.fund])

@@ -23,12 +23,13 @@ from schemas.claims import (
     TakeoverExhausted,
     TakeoverFilled,
 )
-from schemas.commands import ClockTick, Command, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
+from schemas.commands import ClockTick, Command, ConfigSet, FundDeposit, FundMinimum, FundTransfer, FundWithdraw
 from schemas.config import DrawdownTrigger
 from schemas.envelope import Event
 from schemas.events import (
     AdlActivated,
     AdlDeactivated,
+    ConfigRejected,
     FundBelowMinimum,
     FundCredited,
     FundDebited,
@@ -39,6 +40,7 @@ from schemas.events import (
 )
 from schemas.fields import CauseKind
 from tests.reference.adl_trigger import Watched
+from tests.reference.changes import announcement, changed_config
 from tests.reference.exact import LIMIT, ceil, floor, written
 from tests.reference.rules import DAY, Asset, FundRules, MarketRules, VenueRules, duration, next_boundary
 from tests.reference.stream import Memory, Refused, Stream, parse_amount
@@ -120,6 +122,8 @@ class SettlementModel:
             self._on_claim(record)  # type: ignore[arg-type]
         elif isinstance(record, FundCommand):
             self._on_command(record)
+        elif isinstance(record, ConfigSet):
+            self._on_config(record)
         else:
             assert isinstance(record, ClockTick)
         self._check_minimums()
@@ -222,16 +226,19 @@ class SettlementModel:
 
     def _watch(self) -> None:
         """Say which funds' ADL triggers began or ended."""
-        text = self.asset.text
         for fund in self.funds.values():
             worth = self._balance(fund) + self.stream.balances[self._waiting(fund, "losses")]
             watched = fund.watched
             if watched is not None and watched.observe(self.asset, self.stream.now, worth):
                 changed = AdlActivated if watched.is_active else AdlDeactivated
-                kind: Literal["drawdown", "average"] = (
-                    "drawdown" if isinstance(watched.rule, DrawdownTrigger) else "average"
-                )
-                self.stream.emit(changed(fund=fund.rules.name, kind=kind, worth=text(worth), level=text(watched.level)))
+                self._publish_watched(changed, fund, watched, worth)
+
+    def _publish_watched(
+        self, changed: type[AdlActivated | AdlDeactivated], fund: Fund, watched: Watched, worth: int
+    ) -> None:
+        text = self.asset.text
+        kind: Literal["drawdown", "average"] = "drawdown" if isinstance(watched.rule, DrawdownTrigger) else "average"
+        self.stream.emit(changed(fund=fund.rules.name, kind=kind, worth=text(worth), level=text(watched.level)))
 
     def _book_unwound(self, shard: str, claim: TakeoverFilled) -> None:
         held = self.reservations[claim.liquidation_id]
@@ -344,6 +351,50 @@ class SettlementModel:
                 event.transfer_id = transfer_id
             self.stream.emit(event)
 
+    def _on_config(self, command: ConfigSet) -> None:
+        before = self.rules.config
+        try:
+            after = changed_config(before, command.changes)
+        except Refused as refusal:
+            self.stream.emit(ConfigRejected(code=refusal.code, reason=""))
+            return
+        self.stream.emit(announcement(before, after))
+        self.rules = VenueRules(after)
+        self.asset = self.rules.assets[self.asset.name]
+        for name, rules in self.rules.funds.items():
+            if rules.asset != self.asset:
+                continue
+            if name in self.funds:
+                self._change_fund(self.funds[name], rules)
+                if "minimum" in command.changes.get("funds", {}).get(name, {}):
+                    self.funds[name].minimum = rules.minimum
+                    self._emit_updated(self.funds[name], None)
+            else:
+                self._add_fund(rules)
+        self.transfers.change_span(duration(after.limits.transfer_memory), self.stream.now)
+
+    def _add_fund(self, rules: FundRules) -> None:
+        """With its opening balance, as far as there is room below 2^63 units."""
+        now, opening = self.stream.now, min(rules.opening, LIMIT - 1 - self._from_outside)
+        fund = self.funds[rules.name] = Fund(rules, rules.minimum, opening)
+        fund.period_start, fund.period_end = now, next_boundary(now, rules.phase)
+        fund.watched = None if rules.trigger is None else Watched(rules.trigger, [(now, 0)])
+        self._credit(fund, self._treasury, opening, "opening")
+
+    def _change_fund(self, fund: Fund, rules: FundRules) -> None:
+        before, fund.rules = fund.rules, rules
+        if before.trigger != rules.trigger:
+            watched = fund.watched
+            if watched is not None and rules.trigger is not None and watched.is_like(rules.trigger):
+                watched.rule = rules.trigger
+            else:
+                worth = self._balance(fund) + self.stream.balances[self._waiting(fund, "losses")]
+                if watched is not None and watched.is_active:
+                    self._publish_watched(AdlDeactivated, fund, watched, worth)
+                fund.watched = None if rules.trigger is None else Watched(rules.trigger, [(self.stream.now, worth)])
+        if before.daily and not rules.daily:
+            self._book_pending(fund)
+
     def _execute(self, command: FundCommand, transfer_id: str | None) -> None:
         fund = self._find(command.fund)
         amount = parse_amount(self.asset, command.amount)
@@ -395,7 +446,7 @@ class SettlementModel:
 
     def _find(self, name: str) -> Fund:
         if name not in self.funds:
-            raise Refused("unknown_fund")
+            raise Refused("wrong_asset" if name in self.rules.funds else "unknown_fund")
         return self.funds[name]
 
     # --- money -----------------------------------------------------------------------------------------------
@@ -546,7 +597,7 @@ class SettlementModel:
             if now < fund.period_end:
                 return
             if not left:
-                fund.period_end = next_boundary(now, phase) - DAY
+                fund.period_end = max(fund.period_end, next_boundary(now, phase) - DAY)
             self._close_period(fund)
 
     def _close_period(self, fund: Fund) -> None:

@@ -39,14 +39,15 @@ from schemas.events import (
     PositionUpdated,
     PriceRejected,
 )
+from tests.reference.changes import announcement, changed_config
 from tests.reference.deleveraging import close_at_mark, conclude, cover, deleverage, publish_lights
-from tests.reference.exact import LIMIT
+from tests.reference.exact import LIMIT, ceil
 from tests.reference.funding import continue_rounds, pay_account, pay_residual, set_funding
 from tests.reference.inventory import ask_again, raise_exhausted, unwind, unwind_all
 from tests.reference.liquidation import liquidate_payers, queue_due, queue_payers, run_queue, split_off
 from tests.reference.margin import bankruptcy_value, liquidation_price_text
 from tests.reference.orders import amend, cancel, cancel_all, new_order
-from tests.reference.rules import ShardRules, next_boundary
+from tests.reference.rules import ShardRules, VenueRules, duration, next_boundary
 from tests.reference.state import SIDES, Market, Position, Residual, Shard, find_market, mode_of, parse_ticks
 from tests.reference.stream import Refused, Stream
 from tests.reference.transfers import cancel_after, deposit, move_margin, set_leverage, set_margin_mode, withdraw
@@ -113,23 +114,39 @@ def set_mark(shard: Shard, command: PriceMark) -> None:
     market.mark = mark
     market.marks += 1
     shard.marks += 1
-    raise_exhausted(shard, market)
-    ask_again(shard, market)
+    if not market.rules.is_halted:
+        raise_exhausted(shard, market)
+        ask_again(shard, market)
     queue_due(shard, market)
     run_queue(shard)
-    unwind_all(shard, market)
-    trigger_by_mark(shard, market)
+    if not market.rules.is_halted:
+        unwind_all(shard, market)
+        trigger_by_mark(shard, market)
 
 
 def pass_time(shard: Shard, command: ClockTick) -> None:
     """What time alone does: takeovers grow too old."""
     for market in shard.markets.values():
-        raise_exhausted(shard, market)
+        if not market.rules.is_halted:
+            raise_exhausted(shard, market)
 
 
-def refuse_config(shard: Shard, command: ConfigSet) -> None:
-    """The config is that of genesis."""
-    raise Refused("not_supported")
+def set_config(shard: Shard, command: ConfigSet) -> None:
+    """Go by another config: there is little to do, as everything else looks its rules up."""
+    assert shard.rules.venue is not None
+    before = shard.rules.venue.config
+    after = changed_config(before, command.changes)
+    shard.stream.emit(announcement(before, after))
+    shard.rules = VenueRules(after).shards[shard.rules.name]
+    for name, rules in shard.rules.markets.items():
+        if name not in shard.markets:
+            shard.markets[name] = Market(rules)
+            shard.markets[name].period_end = next_boundary(shard.stream.now, rules.fund.phase)
+        elif rules.adl_lights != shard.markets[name].rules.adl_lights:
+            shard.markets[name].lights_at = 0
+        shard.markets[name].rules = rules
+    shard.transfers.change_span(duration(after.limits.transfer_memory), shard.stream.now)
+    shard.closed_ids.change_span(duration(after.limits.closed_order_memory), shard.stream.now)
 
 
 def decide(shard: Shard, decision: AnyDecision) -> None:
@@ -156,8 +173,8 @@ def decide(shard: Shard, decision: AnyDecision) -> None:
     if isinstance(decision, TakeoverApproved):
         lots = int(Fraction(decision.qty) / market.rules.lot)
         if residual.fund is None:
-            residual.taken_over_at, residual.taken_over_lots = shard.stream.now, lots
-            residual.last_slice_at = None
+            residual.taken_over_at = residual.next_slice_at = shard.stream.now
+            residual.slice_lots = ceil(lots * market.rules.fund.slice)
         residual.fund, residual.loss = decision.fund, 0
         residual.budget = int(asset.units(decision.loss_budget))
         if lots < residual.parcel.lots:
@@ -195,7 +212,7 @@ _HANDLERS: dict[type, Callable[[Shard, Any], None]] = {
     AccountMargin: move_margin,
     AccountCancelAfter: cancel_after,
     ClockTick: pass_time,
-    ConfigSet: refuse_config,
+    ConfigSet: set_config,
     TakeoverApproved: decide,
     AdlTriggered: decide,
     LossCovered: decide,

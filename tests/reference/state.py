@@ -106,8 +106,8 @@ class Residual:
     budget: int = 0
     loss: int = 0
     taken_over_at: int = 0
-    taken_over_lots: int = 0
-    last_slice_at: int | None = None
+    slice_lots: int = 0
+    next_slice_at: int = 0
     traded_lots: int = 0
     traded_value: int = 0
     pnl: int = 0
@@ -286,7 +286,8 @@ class Shard:
 def find_market(shard: Shard, name: str) -> Market:
     """Raises Refused."""
     if name not in shard.markets:
-        raise Refused("unknown_market")
+        venue = shard.rules.venue
+        raise Refused("wrong_shard" if venue is not None and name in venue.shard_of_market else "unknown_market")
     return shard.markets[name]
 
 
@@ -295,6 +296,12 @@ def find_account(shard: Shard, name: str) -> Account:
     if name not in shard.accounts:
         raise Refused("unknown_account")
     return shard.accounts[name]
+
+
+def refuse_halted(market: Market) -> None:
+    """Raises Refused while nothing is matched."""
+    if market.rules.is_halted:
+        raise Refused("market_halted")
 
 
 def refuse_waiting(shard: Shard, account: str) -> None:

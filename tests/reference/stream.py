@@ -71,10 +71,18 @@ class Memory:
     def __init__(self, span: int) -> None:
         self.span = span
         self.noted: dict[object, tuple[int, object]] = {}
+        self.forgotten_until = -1
+
+    def change_span(self, span: int, now: int) -> None:
+        """What is not remembered by now is not remembered later."""
+        if span != self.span:
+            self.forgotten_until = max(self.forgotten_until, now - self.span)
+            self.span = span
 
     def __deepcopy__(self, memo: object) -> Self:
         copied = type(self)(self.span)
         copied.noted = dict(self.noted)
+        copied.forgotten_until = self.forgotten_until
         return copied
 
     def note(self, key: object, now: int, contents: object = True) -> None:
@@ -84,11 +92,11 @@ class Memory:
     def recall(self, key: object, now: int) -> object:
         """What was noted less than `span` ago, or None."""
         when, contents = self.noted.get(key, (-self.span, None))
-        return contents if now < when + self.span else None
+        return contents if now < when + self.span and when > self.forgotten_until else None
 
     def refuse_too_old(self, ts: int, now: int) -> None:
         """A command from before the memory might be a repetition that nobody remembers."""
-        if ts + self.span <= now:
+        if ts + self.span <= now or ts <= self.forgotten_until:
             raise Refused("too_old")
 
     def is_repetition(self, transfer_id: str, ts: int, now: int, contents: object) -> bool:

@@ -43,10 +43,28 @@ class VenueModel:
                 events.extend(settlement.apply(ClockTick(ts=command.ts)))
         for machine in self.addressed(command):
             events.extend(machine.apply(command))
+        if isinstance(command, ConfigSet):
+            events.extend(self._grow())
         for event in events:  # what follows is appended while this goes on
             if isinstance(event, (*CLAIM_TYPES, *DECISION_TYPES)):
                 events.extend(self.receiver(event).apply(event))
         return events
+
+    def take_rules(self) -> VenueRules:
+        """Go by the config that the machines have by now."""
+        venue = next(iter(self.shards.values())).shard.rules.venue
+        assert venue is not None
+        self.rules = venue
+        return venue
+
+    def _grow(self) -> list[Event]:
+        """What a change of the config has added begins."""
+        venue = self.take_rules()
+        for name, shard in venue.shards.items():
+            self.shards.setdefault(name, ShardModel(shard))
+        added = [name for name in venue.assets if name not in self.settlements]
+        self.settlements |= {name: SettlementModel(venue, venue.assets[name]) for name in added}
+        return [event for name in added for event in self.settlements[name].genesis()]
 
     def machines(self) -> list[Machine]:
         """All there are, in the order in which a clock tick reaches them."""
@@ -62,10 +80,8 @@ class VenueModel:
         """Where a command goes; what is unknown is answered by the first machine there is."""
         first_shard, first_settlement = next(iter(self.shards.values())), next(iter(self.settlements.values()))
         match command:
-            case ClockTick():
+            case ClockTick() | ConfigSet():
                 return self.machines()
-            case ConfigSet():
-                return [first_shard]
             case AccountDeposit() | AccountWithdraw() | AccountCancelAfter() | OrderCancelAll():
                 return [self.shards.get(command.shard, first_shard)]
             case FundDeposit() | FundWithdraw() | FundMinimum() | FundTransfer():

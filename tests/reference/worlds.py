@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.config import AdlRanking, VenueConfig
 
-FEATURES = frozenset({"inverse", "cross", "iceberg", "funding"})
+FEATURES = frozenset({"inverse", "cross", "iceberg", "funding", "config"})
 """What is tried beyond isolated margin on linear contracts; what is not named here stays off everywhere."""
 
 ADL_RANKINGS: tuple[str, ...] = get_args(AdlRanking)
@@ -69,21 +69,23 @@ def make_world(seed: int, features: frozenset[str] = FEATURES) -> World:
     for shard, asset in shards.items():
         for i in range(rng.choice([1, 2, 2, 3])):
             fund = rng.choice([name for name, of in funds.items() if of == asset])
-            sketch, grids = _contract(rng, f"M{i}-{shard}", shard, asset == "BTC", scale[asset])
+            sketch, grids = random_contract(rng, f"M{i}-{shard}", shard, asset == "BTC", scale[asset])
             sketches.append(sketch)
             markets[sketch.name] = {
                 "shard": shard,
                 "fund": fund,
                 **grids,
-                **_market(rng, scale[asset], assets[asset]["decimals"], sketch, features),
+                **random_market(rng, scale[asset], assets[asset]["decimals"], sketch, features),
             }
     prices = random.Random(f"ADL price {seed}")  # drawn apart, so that what else a seed's world has stays the same
     for market in markets.values():
         market["adl_price"] = prices.choice(["worse", "mark"])
     settings = {
         "assets": assets | ({"USDT": {**assets["USDT"], "usd": "0.9997"}} if seed % 3 == 0 else {}),
-        "limits": _limits(rng),
-        "funds": {name: _fund(rng, asset, scale[asset], assets[asset]["decimals"]) for name, asset in funds.items()},
+        "limits": random_limits(rng),
+        "funds": {
+            name: random_fund(rng, asset, scale[asset], assets[asset]["decimals"]) for name, asset in funds.items()
+        },
         "shards": {
             name: {"asset": asset, "position_detail": rng.random() < 0.5, "free_profit": rng.random() < 0.3}
             for name, asset in shards.items()
@@ -110,7 +112,7 @@ def text(value: Fraction, places: int) -> str:
     return f"{steps // 10**places}.{steps % 10**places:0{places}}" if places else str(steps)
 
 
-def _contract(
+def random_contract(
     rng: random.Random, name: str, shard: str, inverse: bool, scale: Fraction
 ) -> tuple[MarketSketch, dict[str, str]]:
     """Grids at which a lot is worth about 0.05 to 40 times the scale at the first price."""
@@ -135,7 +137,7 @@ def _contract(
     return MarketSketch(name, shard, tick, lot, price, lot_value), settings
 
 
-def _market(
+def random_market(
     rng: random.Random, scale: Fraction, decimals: int, sketch: MarketSketch, features: frozenset[str]
 ) -> dict[str, Any]:
     """Everything of a market but its grids."""
@@ -180,7 +182,8 @@ def _market(
     return settings
 
 
-def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, Any]:
+def random_fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dict[str, Any]:
+    """Everything of a fund."""
     settings: dict[str, Any] = {
         "asset": asset,
         "opening": text(scale * rng.choice([0, 0, 50, 500, 3_000, 100_000]), decimals),
@@ -208,7 +211,7 @@ def _fund(rng: random.Random, asset: str, scale: Fraction, decimals: int) -> dic
     return settings
 
 
-def _limits(rng: random.Random) -> dict[str, Any]:
+def random_limits(rng: random.Random) -> dict[str, Any]:
     """Every limit is tiny in some worlds."""
     tiny: dict[str, list[int]] = {
         "liquidations_per_command": [1, 2],

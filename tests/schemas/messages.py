@@ -15,7 +15,7 @@ _PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 _IDS = st.from_regex(f"{ID_PATTERN[:-1]}\\Z")
 _POSITIVE = st.from_regex(r"\A[0-9]{1,24}(\.[0-9]{1,18})?\Z").filter(lambda text: text.strip("0."))
 _SETTINGS = st.recursive(
-    st.one_of(_PLAIN, st.booleans(), st.integers(-INT64_MAX - 1, INT64_MAX)),
+    st.one_of(_PLAIN, st.none(), st.booleans(), st.integers(-INT64_MAX - 1, INT64_MAX)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_IDS, inner, max_size=3)),
     max_leaves=8,
 )

@@ -147,6 +147,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "donation with index": changed("fund.deposit", kind="donation", index="43210.5"),
     "minimum of zero": changed("fund.minimum", amount="0"),
     "no changes": changed("config.set", changes={}),
+    "a setting back to its default": changed("config.set", changes={"a": {"b": None}}),
     "widest integers": changed("config.set", changes={"a": [-(1 << 63), (1 << 63) - 1]}),
 }
 

@@ -9,6 +9,7 @@ import pytest
 from consumers.service.dead_letter import Arrival
 from consumers.service.journal import Record, decode_record
 from consumers.service.loop import Leader, Pace
+from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch
 from consumers.service.stream import Input, Stream
@@ -28,6 +29,9 @@ class Fetched:
         ready, self.ready = self.ready, []
         return ready
 
+    async def stop(self) -> None:
+        self.ready.clear()
+
 
 class Gate:
     """Takes batches, and lets each commit return only when the test says so."""
@@ -43,7 +47,7 @@ class Gate:
             raise answer
 
 
-class Seen:
+class Seen(Observer):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -65,13 +69,16 @@ class Bench:
         self.replica.begin()
         self.leader = Leader(
             sequencer(self.replica),
-            list(self.fetched.values()),
+            stream,
             self.gate,
-            stream.partition,
+            open_source=self.open_source,
             pace=Pace(heartbeat, tick),
             wake=self.wake,
             observer=self.seen,
         )
+
+    async def open_source(self, source: Input) -> Fetched:
+        return self.fetched[source.topic]
 
     def arrive(self, topic: str, *values: bytes) -> None:
         self.fetched[topic].ready += [self.topics[topic].append(value) for value in values]
