@@ -19,7 +19,10 @@ COMMANDS: Final = (
     "generate",
     "ledger",
     "replay",
+    "send",
     "settlement",
+    "snapshot",
+    "tail",
     "topics",
     "verify",
 )

@@ -38,16 +38,25 @@ class JournalReader:
         self.first = 0
         self.fetched_at = 0
 
-    async def start(self, position: int | None = None) -> None:
-        """Connect and go to a position; None: to the beginning. Raises InputLost where that is gone or never was."""
+    @property
+    def name(self) -> str:
+        """Topic and partition."""
+        return f"{self._partition.topic}/{self._partition.partition}"
+
+    async def connect(self) -> tuple[int, int]:
+        """Connect; the first offset, and the one behind the last committed record."""
         await self._consumer.start()
         self.first, end = await assign(self._consumer, self._partition)
-        name = f"{self._partition.topic}/{self._partition.partition}"
-        if position is None:
-            position = self.first
-        if not self.first <= position <= end:
-            raise InputLost(f"{name}: expected offset {position}; it has those from {self.first} to {end}")
+        return self.first, end
+
+    def seek(self, position: int) -> None:
+        """Go on at an offset."""
         self._consumer.seek(self._partition, position)
+
+    async def start(self) -> None:
+        """Connect and begin at the beginning."""
+        first, _ = await self.connect()
+        self.seek(first)
 
     async def end(self) -> int:
         """The offset behind the last committed record."""

@@ -17,17 +17,20 @@ import structlog
 from consumers.kafka.connection import KafkaUnreachable, client_options, reachable
 from consumers.kafka.follower import Follower
 from consumers.kafka.inputs import InputLost, InputReader
-from consumers.kafka.journal_reader import JournalReader, Undecided
+from consumers.kafka.journal_reader import Undecided
 from consumers.kafka.output import CommitInDoubt, Fenced, Output
+from consumers.kafka.recovery import begin_to_follow
 from consumers.kafka.settings import ServiceConfig
+from consumers.service.checkpoints import BeyondTheJournal, Schedule
 from consumers.service.exits import Exit, leave
 from consumers.service.journal import Header, JournalError
 from consumers.service.loop import Leader, Pace
 from consumers.service.observer import Observer
-from consumers.service.publication import Publisher
-from consumers.service.replica import Replica
 from consumers.service.sequencing import Poisoned, Sequencer
 from consumers.service.stream import WRITTEN, Input, Stream
+from consumers.service.tidying import Tidier
+from consumers.snapshots.errors import StoreFailure
+from consumers.snapshots.store import SnapshotStore
 from engine.sequence import BrokenStream
 from schemas.config_change import list_changes
 
@@ -61,16 +64,21 @@ class Launch(NamedTuple):
 class Service:
     """A stream's service. `run` returns the exit code of an orderly end; anything else ends the process on the spot."""
 
-    def __init__(self, stream: Stream, settings: ServiceConfig, launch: Launch, observer: Observer) -> None:
+    def __init__(
+        self, stream: Stream, settings: ServiceConfig, store: SnapshotStore, launch: Launch, observer: Observer
+    ) -> None:
         self._stream = stream
         self._settings = settings
+        self._store = store
         self._options: dict[str, Any] = client_options(settings)
         self._prefix = settings.kafka.topic_prefix
         self._launch = launch
         self._observer = observer
         self._given = stream.config
         self._cluster = ""
+        self._found: frozenset[Input] = frozenset()
         self._stopping = asyncio.Event()
+        self._tidier = Tidier()
         self._leader: Leader[InputReader] | None = None
 
     async def run(self) -> Exit:
@@ -80,6 +88,7 @@ class Service:
             loop.add_signal_handler(number, self._stop)
         self._cluster = await self._reach()
         stream = self._stream.name
+        self._tidier.begin()
         try:
             follower = await self._follow()
             if follower is not None:
@@ -92,7 +101,7 @@ class Service:
             leave(Exit.REFUSED, "refused", stream=stream, reason=str(error))
         except Poisoned as error:
             leave(Exit.FAILED, "poisoned", stream=stream, at=error.arrival.place, reason=str(error))
-        except (JournalError, InputLost, BrokenStream) as error:
+        except (JournalError, InputLost, BrokenStream, BeyondTheJournal, StoreFailure) as error:
             leave(Exit.FAILED, "cannot_continue", stream=stream, reason=str(error))
         except Exception as error:  # noqa: BLE001 -- whatever it is, memory is in doubt and the process ends here
             leave(Exit.FAILED, "failed", stream=stream, reason=f"{type(error).__name__}: {error}", exc_info=True)
@@ -109,6 +118,7 @@ class Service:
                 cluster = await reachable(self._settings, tuple(sorted({topic for topic, _ in partitions})))
                 for topic, partition in partitions:
                     cluster.check(self._prefix + topic, partition)
+                self._found = frozenset(stream.inputs)
                 return cluster.id
             except KafkaUnreachable as failure:
                 if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
@@ -124,13 +134,13 @@ class Service:
 
     async def _follow(self) -> Follower | None:
         """Follow the journal until this instance may lead; None when it was told to stop before."""
-        stream, launch = self._stream, self._launch
-        publisher = Publisher(stream.name, stream.partition_of, self._settings.service.headers)
-        reader = JournalReader(self._options, self._prefix, stream.partition)
-        follower = Follower(Replica(stream, publisher, launch.code), reader)
+        launch, snapshots, store = self._launch, self._settings.snapshots, self._store
+        follower = await begin_to_follow(self._stream, self._settings, self._options, self._cluster, store, launch.code)
+        self._stream = stream = follower.replica.stream
+        schedule = Schedule(store, snapshots.every.seconds, snapshots.every_commands, self._observer.snapshot_taken)
         self._observer.following(follower)
-        await reader.start()
         await follower.catch_up()
+        gc.freeze()
         self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
         self._check_config()
@@ -138,8 +148,10 @@ class Service:
         while not self._stopping.is_set():
             self._observer.turned()
             heard = await follower.follow()
-            if not follower.records and not launch.standby:
+            if not follower.replica.has_begun and not launch.standby:
                 return follower  # nobody has ever led
+            await schedule.look(follower.replica, follower.journal, follower.next_offset, follower.epoch)
+            self._tidier.look()
             if follower.silence >= silence and follower.may_take_over(launch.instance, COOL_DOWN_SECONDS):
                 return follower
             if heard and not launch.standby:
@@ -149,7 +161,8 @@ class Service:
                     f"instance {follower.tenure.instance} of this stream is alive; start with --standby to wait for "
                     "its end, or with --takeover to replace it"
                 )
-        await reader.stop()
+        await schedule.finish()
+        await follower.reader.stop()
         return None
 
     def _check_config(self) -> None:
@@ -190,8 +203,9 @@ class Service:
         wake = asyncio.Event()
 
         async def open_source(source: Input) -> InputReader:
-            cluster = await reachable(self._settings, (source.topic,))
-            cluster.check(self._prefix + source.topic, source.partition)
+            if source not in self._found:  # another shard was added since
+                cluster = await reachable(self._settings, (source.topic,))
+                cluster.check(self._prefix + source.topic, source.partition)
             reader = InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake)
             await reader.start(replica.next.get(source.name), replica.seen.get(source.name))
             return reader
@@ -204,13 +218,12 @@ class Service:
             pace=Pace(terms.heartbeat.seconds, TICK_SECONDS if terms.clock_ticks else None),
             wake=wake,
             observer=self._observer,
+            tidier=self._tidier,
         )
         await leader.connect()
         self._observer.leading(replica, leader.sources, output.epoch)
         log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=launch.instance)
-        gc.collect()
         gc.freeze()
-        gc.disable()
         if not replica.has_begun:
             await leader.commit_genesis(launch.config_text)
         if self._stopping.is_set():

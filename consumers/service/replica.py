@@ -37,6 +37,12 @@ class Replica:
         self.next: dict[str, int] = {}
         self.seen: dict[str, tuple[int, str]] = {}
 
+    def resume(self, chain: bytes, next_: dict[str, int], seen: dict[str, tuple[int, str]]) -> None:
+        """Go on where a snapshot was made; the machine was restored from it."""
+        self.has_begun = True
+        self.chain = chain
+        self.next, self.seen = dict(next_), dict(seen)
+
     @property
     def applied(self) -> int:
         """The number of the last input."""

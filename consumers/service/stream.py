@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from consumers.snapshots import snapshot
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import VenueSpec, compile_venue
@@ -30,18 +31,13 @@ WRITTEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """The topics that each kind of stream writes."""
 
 
-class Machine(Protocol):
-    """A deterministic state machine. `applied` is the number of the last input that it took, `config` that of now."""
+class Machine(snapshot.Machine, Protocol):
+    """A deterministic state machine. `applied` is the number of the last input that it took."""
 
     @property
-    def stream(self) -> str: ...
-    @property
     def applied(self) -> int: ...
-    @property
-    def config(self) -> VenueConfig: ...
     def genesis(self) -> list[Event]: ...
     def apply(self, record: Any, /) -> list[Event]: ...
-    def state_hash(self) -> str: ...
 
 
 class Input(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import chain
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,6 +25,7 @@ from engine.rows import BrokenDump, Row
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import VenueSpec
+from schemas.config import ConfigError, VenueConfig, config_document, config_hash, decode_config
 
 FORMAT: Final = b"backstop-snapshot 1\n"
 _CHECKSUM_BYTES: Final = 32
@@ -44,6 +45,10 @@ class Machine(Protocol):
     def state_hash(self) -> str:
         """SHA-256 over what influences later events."""
 
+    @property
+    def config(self) -> VenueConfig:
+        """The config of the moment."""
+
     def rows(self) -> Iterator[Row]:
         """What influences later events."""
 
@@ -58,7 +63,8 @@ class SnapshotHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `chain` is the hash of all events published up to there, in hex. `next` are the offsets at which the inputs go on,
     by topic and partition, and `seen` the offset and fingerprint of the last record of each. `config` is the hash of
     the config that is valid there, `code` the version that wrote this, `epoch` that of the producer whose journal it
-    is. The last three are filled in from the machine when it is written: event time in µs, hash and count of the rows.
+    is, `journal` its cluster, topic and partition. The last four are filled in from the machine when it is written:
+    event time in µs, hash and count of the rows, and `venue`, the config itself.
     """
 
     stream: str
@@ -70,9 +76,11 @@ class SnapshotHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     config: str
     code: str
     epoch: int
+    journal: str = ""
     event_time: int = 0
     state_hash: str = ""
     rows: int = 0
+    venue: dict[str, Any] = {}
 
 
 class Snapshot(NamedTuple):
@@ -90,7 +98,13 @@ def encode_snapshot(header: SnapshotHeader, machine: Machine) -> bytes:
     if header.stream != machine.stream:
         raise ValueError(f"header of {header.stream} for a snapshot of {machine.stream}")
     body, count = pack(chain(machine.rows(), machine.report_rows()))
-    header = msgspec.structs.replace(header, event_time=machine.event_time, state_hash=machine.state_hash(), rows=count)
+    header = msgspec.structs.replace(
+        header,
+        event_time=machine.event_time,
+        state_hash=machine.state_hash(),
+        rows=count,
+        venue=config_document(machine.config),
+    )
     content = b"".join((FORMAT, msgspec.json.encode(header), b"\n", body))
     return content + sha256(content).digest()
 
@@ -126,6 +140,17 @@ def restore(spec: VenueSpec, snapshot: Snapshot) -> Shard | Settlement:
         except BrokenDump as error:
             raise DamagedSnapshot(str(error)) from error
     raise DamagedSnapshot(f"it is of {header.stream}, which the config does not have")
+
+
+def config_of(header: SnapshotHeader) -> VenueConfig:
+    """The config that was valid at a snapshot. Raises DamagedSnapshot."""
+    try:
+        config = decode_config(header.venue)
+    except ConfigError as error:
+        raise DamagedSnapshot(f"its config cannot be used by this code: {error}") from None
+    if config_hash(config) != header.config:
+        raise DamagedSnapshot(f"its config has the hash {config_hash(config)}, its header names {header.config}")
+    return config
 
 
 @contextmanager

@@ -64,7 +64,10 @@ class SnapshotStore:
 
         Where that fails, all that was there is there still, and nothing else.
         """
-        content = encode_snapshot(header, machine)
+        return self.keep(header, encode_snapshot(header, machine))
+
+    def keep(self, header: SnapshotHeader, content: bytes) -> SnapshotName:
+        """As `write`, with a file that `encode_snapshot` made of this header: the machine may go on meanwhile."""
         name = _name(header)
         with self._failing(f"write snapshot {name.file} to {self.url}"):
             self._put(name.file, content)

@@ -157,9 +157,12 @@ class StreamProof:
                 return
             transit = _engine(self._stream).state.transit.balance
         self.balance = Balance(self._asset, residual, transit, self._flow)
+        text = self._asset.text
         if residual:
-            text = self._asset.text
             self._findings.add("conservation", "the end of the journal", f"residual {text(0)}", text(residual))
+        if transit != self._flow:
+            expected = f"{text(self._flow)} moved to the other machines, as the messages say"
+            self._findings.add("conservation", "the end of the journal", expected, text(transit))
 
     def _count(self, compared: _Compared) -> None:
         verdict, (outputs, inputs, _) = self.verdict, compared

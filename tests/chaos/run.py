@@ -20,6 +20,7 @@ from consumers.kafka.journal_reader import JournalReader
 from consumers.kafka.settings import load_settings
 from consumers.service.stream import Stream, open_stream
 from schemas.config import load_config
+from schemas.partitions import stream_partitions
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import Load, generate
 from tests.kafka.broker import Broker
@@ -64,22 +65,21 @@ class Outcome:
 
 
 class Campaign:
-    """Runs a plan in a folder of its own."""
+    """Runs a plan on a broker of its own, which runs, in a folder of its own."""
 
-    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, broker: Broker, folder: Path, say: Callable[[str], None]) -> None:
         self._plan = plan
         self._folder = folder
         self._say = say
         self._random = random.Random(plan.seed)
         self._outcome = Outcome()
         self._service = folder / "service.toml"
-        self._broker = Broker(log=folder / "broker.log")
+        self._broker = broker
         self._fleet = Fleet(list(STREAMS), CONFIG, self._service, folder)
 
     async def run(self) -> Outcome:
         """All of it. What goes wrong stands in `failures`."""
         began = time.monotonic()
-        await asyncio.to_thread(self._broker.start)
         try:
             self._service.write_text(
                 f'[kafka]\nbootstrap = "{self._broker.address}"\ntopic_prefix = "{PREFIX}"\n'
@@ -103,7 +103,6 @@ class Campaign:
             self._verify()
         finally:
             self._fleet.stop()
-            self._broker.stop()
         for instance in self._fleet.instances:
             for code in instance.ends:
                 self._outcome.ends[str(code)] = self._outcome.ends.get(str(code), 0) + 1
@@ -112,13 +111,14 @@ class Campaign:
         return self._outcome
 
     def _make_load(self) -> Load:
-        logs = {}
-        for partition, (market, scenario) in enumerate((("BTC-USDT", "cascade"), ("ETH-USDT", "flash-crash"))):
+        logs, partitions = {}, stream_partitions(load_config(CONFIG))
+        flows = (("BTC-USDT", "one", "cascade"), ("ETH-USDT", "two", "flash-crash"))
+        for number, (market, shard, scenario) in enumerate(flows):
             path = self._folder / f"{market}.jsonl"
             commands = int(self._plan.seconds * self._plan.rate / 2)
-            generate(CONFIG, market, scenario, self._plan.seed + partition, commands, path)
-            logs[path] = partition
-        return Load(logs, "shared", 2, PREFIX, self._plan.rate)
+            generate(CONFIG, market, scenario, self._plan.seed + number, commands, path)
+            logs[path] = partitions[f"engine:{shard}"]
+        return Load(logs, "shared", partitions["settlement:USDT"], PREFIX, self._plan.rate)
 
     async def _strike(self) -> None:
         """Blow after blow in random order, with moments of peace between."""

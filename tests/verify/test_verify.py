@@ -79,6 +79,13 @@ def test_any_history_holds_whatever_is_under_way(seed: int, venue: str, length: 
         assert all(each.sent == each.arrived for each in verdict.crossings)
 
 
+@pytest.mark.parametrize("venue", sorted(VENUES))
+def test_money_adds_up_with_every_kind_of_message(venue: str) -> None:
+    """Fees of liquidations, surpluses, fills of takeovers, fee shares, covered losses: each moves what it says."""
+    verdict = verdict_on(MemoryEvidence(record_history(13, venue, 900).topics))
+    assert verdict.findings == []
+
+
 def test_money_under_way_is_told() -> None:
     """Over some histories there is some, or the sum above would prove nothing."""
     flights = [

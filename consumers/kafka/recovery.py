@@ -1,0 +1,42 @@
+"""How every follower begins: the newest good snapshot, then the journal behind it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from consumers.kafka.follower import Follower
+from consumers.kafka.inputs import InputLost
+from consumers.kafka.journal_reader import JournalReader
+from consumers.kafka.settings import ServiceConfig
+from consumers.service.checkpoints import newest_checkpoint
+from consumers.service.publication import Publisher
+from consumers.service.replica import Replica
+from consumers.service.stream import Stream
+from consumers.snapshots.store import SnapshotStore
+
+
+async def begin_to_follow(
+    given: Stream, settings: ServiceConfig, options: Mapping[str, Any], cluster: str, store: SnapshotStore, code: str
+) -> Follower:
+    """A follower of the stream `given`, which is at its genesis; connected, and with nothing of the journal read yet.
+
+    Raises BeyondTheJournal, and InputLost where the journal's beginning is gone and no snapshot makes up for it.
+    """
+    reader = JournalReader(options, settings.kafka.topic_prefix, given.partition)
+    journal = f"{cluster}/{reader.name}"
+    first, end = await reader.connect()
+
+    def publisher_of(stream: Stream) -> Publisher:
+        return Publisher(stream.name, stream.partition_of, settings.service.headers)
+
+    found = await asyncio.to_thread(newest_checkpoint, store, given.name, journal, first, end, publisher_of, code)
+    if found is not None:
+        reader.seek(found.offset)
+        return Follower(found.replica, reader, journal, found.offset)
+    if first:
+        raise InputLost(
+            f"{reader.name}: begins at offset {first}, as what came before is deleted, and no usable snapshot goes on "
+            f"there or later in {settings.snapshots.url}: this stream cannot be recovered from what there is"
+        )
+    reader.seek(0)
+    return Follower(Replica(given, publisher_of(given), code), reader, journal, 0)
