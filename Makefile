@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 RUN := out/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test broker kafka soak check schemas bench bench-kafka month clean
+.PHONY: help setup run test broker kafka soak chaos check schemas bench bench-kafka month clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -41,6 +41,11 @@ SEED ?= 1
 
 soak: $(INSTALLED) ## engine (restored again and again) and reference model, byte by byte, on COMMANDS random commands from SEED on
 	$(BIN)/python -m tests.reference --commands $(COMMANDS) --seed $(SEED)
+
+CHAOS ?= --kills 30 --broker-kills 3 --zombies 3
+
+chaos: $(INSTALLED) broker ## kill services, standbys and the broker under load again and again; prove that nothing is lost
+	$(BIN)/python -m tests.chaos --seed $(SEED) $(CHAOS)
 
 check: $(INSTALLED) ## lint, formatting, types, generated files
 	$(BIN)/ruff check .

@@ -19,8 +19,10 @@ COMMANDS: Final = (
     "generate",
     "ledger",
     "replay",
+    "send",
     "settlement",
     "snapshot",
+    "tail",
     "topics",
     "verify",
 )

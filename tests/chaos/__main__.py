@@ -10,6 +10,7 @@ import click
 
 from tests.chaos.report import render
 from tests.chaos.run import Campaign, Plan
+from tests.kafka.broker import Broker
 
 
 @click.command()
@@ -26,7 +27,12 @@ def main(kills: int, broker_kills: int, zombies: int, rate: float, seed: int, ke
     with tempfile.TemporaryDirectory(prefix="backstop-chaos-") as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        outcome = asyncio.run(Campaign(plan, folder, click.echo).run())
+        broker = Broker(log=folder / "broker.log")
+        try:
+            broker.start()
+            outcome = asyncio.run(Campaign(plan, broker, folder, click.echo).run())
+        finally:
+            broker.stop()
     click.echo(render(plan, outcome))
     sys.exit(1 if outcome.failures else 0)
 

@@ -1,6 +1,7 @@
 """What a campaign came to, in words."""
 
 import statistics
+from typing import Any
 
 from tests.chaos.run import Outcome, Plan
 
@@ -21,11 +22,27 @@ def render(plan: Plan, outcome: Outcome) -> str:
             f"  takeover        {len(outcome.takeover_seconds)} measured: median "
             f"{statistics.median(outcome.takeover_seconds):.2f} s, longest {max(outcome.takeover_seconds):.2f} s"
         )
-    for name, value in outcome.verdict.items():
-        if isinstance(value, int | str):
-            lines.append(f"  {name:<15} {value}")
+    lines += _proved(outcome.verdict)
     lines += [f"FAILED: {failure}" for failure in outcome.failures] or ["  nothing lost, nothing twice"]
     return "\n".join(lines)
+
+
+def _proved(verdict: dict[str, Any]) -> list[str]:
+    """What `backstop verify` compared."""
+    lines = [
+        f"  {each['stream']:<15} {each['records']:,} journal records, {each['inputs']:,} inputs, "
+        f"{each['events']:,} events as the replay has them, {each['dead_letters']:,} dead letters"
+        for each in verdict.get("streams", ())
+    ]
+    lines += [
+        f"  {each['sender']} to {each['receiver']}: {each['arrived']:,} of {each['sent']:,} messages arrived"
+        for each in verdict.get("crossings", ())
+    ]
+    lines += [
+        f"  {each['asset']:<15} {each['residual']} left over, {each['in_flight']} under way"
+        for each in verdict.get("conservation", ())
+    ]
+    return lines
 
 
 def _counts(table: dict[str, int]) -> str:

@@ -65,22 +65,21 @@ class Outcome:
 
 
 class Campaign:
-    """Runs a plan in a folder of its own."""
+    """Runs a plan on a broker of its own, which runs, in a folder of its own."""
 
-    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, broker: Broker, folder: Path, say: Callable[[str], None]) -> None:
         self._plan = plan
         self._folder = folder
         self._say = say
         self._random = random.Random(plan.seed)
         self._outcome = Outcome()
         self._service = folder / "service.toml"
-        self._broker = Broker(log=folder / "broker.log")
+        self._broker = broker
         self._fleet = Fleet(list(STREAMS), CONFIG, self._service, folder)
 
     async def run(self) -> Outcome:
         """All of it. What goes wrong stands in `failures`."""
         began = time.monotonic()
-        await asyncio.to_thread(self._broker.start)
         try:
             self._service.write_text(
                 f'[kafka]\nbootstrap = "{self._broker.address}"\ntopic_prefix = "{PREFIX}"\n'
@@ -104,7 +103,6 @@ class Campaign:
             self._verify()
         finally:
             self._fleet.stop()
-            self._broker.stop()
         for instance in self._fleet.instances:
             for code in instance.ends:
                 self._outcome.ends[str(code)] = self._outcome.ends.get(str(code), 0) + 1

@@ -47,7 +47,9 @@ PATIENCE: Final = 60.0
 class Deployment:
     """One venue under a prefix of its own. Leave it as a context: its services are killed then."""
 
-    def __init__(self, address: str, prefix: str, folder: Path, config: str = CONFIG, service: str = "") -> None:
+    def __init__(
+        self, address: str, prefix: str, folder: Path, config: str = CONFIG, service: str = "", snapshots: str = ""
+    ) -> None:
         self.address = address
         self.prefix = prefix
         self.folder = folder
@@ -56,7 +58,8 @@ class Deployment:
         self.service = folder / "service.toml"
         self.service.write_text(
             f'[kafka]\nbootstrap = "{address}"\ntopic_prefix = "{prefix}"\n'
-            f'[topics]\nreplication = 1\nmin_insync = 1\n[snapshots]\nurl = "{folder}/snapshots"\n{service}'
+            "[topics]\nreplication = 1\nmin_insync = 1\n"
+            f'[snapshots]\nurl = "file://{folder}/snapshots"\n{snapshots}{service}'
         )
         self._instances: list[Instance] = []
         self._numbers = itertools.count()

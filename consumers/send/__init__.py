@@ -1,0 +1,1 @@
+"""`backstop send`: the commands of a log, produced to the topics of a venue."""

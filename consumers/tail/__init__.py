@@ -1,0 +1,1 @@
+"""`backstop tail`: the records of topics, as they are committed."""
