@@ -21,6 +21,7 @@ from consumers.kafka.options import kafka_options
 from consumers.kafka.settings import TOPICS, ServiceConfig
 from consumers.printable import display_name, printable
 from consumers.service.journal import JournalError
+from consumers.snapshots.errors import StoreFailure
 from consumers.verify.evidence import Unusable
 from engine.spec import compile_venue
 from schemas.config import ConfigError, VenueConfig, load_config
@@ -188,7 +189,7 @@ def _say_plan(venue: Venue, targets: Sequence[Target]) -> None:
 def _run(work: Any) -> Any:
     try:
         return asyncio.run(work)
-    except (Unusable, JournalError, InputLost) as error:
+    except (Unusable, JournalError, InputLost, StoreFailure) as error:
         raise UsageFailure(printable(str(error))) from None
     except KafkaError as error:
         raise UsageFailure(printable(f"Kafka refused: {error}")) from None

@@ -32,7 +32,11 @@ class Venue(NamedTuple):
 
 @asynccontextmanager
 async def running_venue(wanted: VenueConfig, settings: ServiceConfig) -> AsyncIterator[Venue]:
-    """All streams that have a journal, read to the end. Raises UsageFailure, Unusable, JournalError, InputLost."""
+    """All streams that have a journal, read to the end.
+
+    Raises UsageFailure, Unusable, JournalError, InputLost, and StoreFailure where snapshots cannot be asked for at all.
+    """
+    store = SnapshotStore(settings.snapshots.url)
     await reachable(settings, ("journal", "admin", "executions"))
     options, prefix = client_options(settings), settings.kafka.topic_prefix
     async with AsyncExitStack() as open_streams:
@@ -48,7 +52,7 @@ async def running_venue(wanted: VenueConfig, settings: ServiceConfig) -> AsyncIt
                 f"there is no journal on {prefix}journal: nothing has begun, and each stream begins with the file that "
                 "it is started with"
             )
-        await _read(streams, SnapshotStore(settings.snapshots.url))
+        await _read(streams, store)
         yield venue
 
 

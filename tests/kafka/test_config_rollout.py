@@ -4,14 +4,30 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
+from consumers.cli import main
+from consumers.kafka.running import RunningStream
 from schemas.config import config_hash, parse_config
 from schemas.partitions import stream_partitions
 from tests.kafka.conftest import SharedBroker
-from tests.kafka.deployment import ASSET, CONFIG, ENGINE, SETTLEMENT, SHARD, Deployment, command, deposit, mark, order
+from tests.kafka.deployment import (
+    ASSET,
+    CONFIG,
+    ENGINE,
+    SETTLEMENT,
+    SHARD,
+    Deployment,
+    command,
+    deposit,
+    mark,
+    now,
+    order,
+)
 from tests.kafka.instance import Instance
 
 HALTED = CONFIG.replace('lot = "0.001"', 'lot = "0.001"\nstatus = "halted"')
@@ -284,6 +300,48 @@ def test_a_change_of_somebody_else_meanwhile_is_noticed_before_anything_is_sent(
     assert len(venue.read("admin")) == 1
 
 
+@pytest.mark.parametrize(
+    ("theirs", "outcome"),
+    [
+        ({"price_band": "0.1"}, "its config has the hash {after} after input"),
+        ({"taker_fee": "0"}, "refused the change at input"),
+    ],
+)
+def test_a_change_of_somebody_else_at_the_same_moment_is_told_from_the_answer(
+    venue: Deployment, monkeypatch: pytest.MonkeyPatch, theirs: dict[str, str], outcome: str
+) -> None:
+    """Theirs comes before ours, once ours was computed; what both make may be something or nothing."""
+    text = CONFIG.replace('lot = "0.001"', 'lot = "0.001"\ntaker_fee = "0.0001"')
+    venue.config.write_text(text)
+    begin(venue, ENGINE, SETTLEMENT)
+    tell = RunningStream.tell
+    change: dict[str, Any] = {"markets": {"BTC-USDT": theirs}}
+
+    async def after_theirs(stream: RunningStream, mine: bytes) -> int:
+        await tell(stream, command("config.set", changes=change))
+        return await tell(stream, mine)
+
+    monkeypatch.setattr(RunningStream, "tell", after_theirs)
+    mine = wanted(venue, text.replace("taker_fee", 'maker_fee = "-0.0001"\ntaker_fee'))
+    ran = CliRunner().invoke(main, ["config", "apply", mine, "--service", str(venue.service)])
+    assert ran.exit_code == 1, ran.output
+    *_, last = venue.events("executions", ASSET)
+    assert f"settlement:USDT: {outcome.format(after=last.get('after'))}" in ran.output
+    assert last.get("code", "invalid_config") == "invalid_config"
+    assert venue.read("admin") == []
+
+
+def test_a_change_from_a_clock_that_is_ahead_is_reported_as_a_dead_letter(
+    venue: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(venue, ENGINE, SETTLEMENT)
+    monkeypatch.setattr("consumers.config.command._now", lambda: now() + 60_000_000)
+    ran = CliRunner().invoke(main, ["config", "apply", wanted(venue, HALTED), "--service", str(venue.service)])
+    assert ran.exit_code == 1
+    assert "took admin/1/0 for no command: 'backstop dead-letters list --stream settlement:USDT' says why" in ran.output
+    assert venue.read("admin") == []
+
+
 def test_streams_at_different_configs_are_shown_apart(venue: Deployment) -> None:
     begin(venue, ENGINE, SETTLEMENT)
     venue.send("admin", command("config.set", changes={"funds": {"btc": {"minimum": "7"}}}), partition=ASSET)
@@ -317,3 +375,7 @@ def test_a_venue_that_has_not_begun_cannot_be_compared(venue: Deployment) -> Non
         ran = venue.backstop("config", action, str(venue.config))
         assert (ran.returncode, ran.stdout) == (2, "")
         assert "nothing has begun" in ran.stderr
+    venue.service.write_text(venue.service.read_text().replace('url = "', 'url = "nowhere://'))
+    ran = venue.backstop("config", "diff", str(venue.config))
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "cannot open nowhere://" in ran.stderr
