@@ -1,28 +1,22 @@
 """The topic `dead-letters` from outside: reading it, and sending a record back to where it came from."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from consumers.dead_letters.letter import Letter, Place
 from consumers.errors import UsageFailure
 from consumers.kafka.connection import client_options, reachable
 from consumers.kafka.inputs import offsets, open_consumer, to_arrival
+from consumers.kafka.sending import send_record
 from consumers.kafka.settings import ServiceConfig
 from consumers.service.dead_letter import TOPIC
 
 RESUBMITTED_FROM: Final = "resubmitted_from"
 """The header of a record that was sent again: where it stood before."""
 
-SEND_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 5.0
-
 _POLL_MS: Final = 200
-_RECORD_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class LostTrack(RuntimeError):
@@ -89,29 +83,8 @@ class DeadLetters:
         headers = [(RESUBMITTED_FROM, str(place).encode())]
         if letter.trace is not None:
             headers.append(("traceparent", letter.trace))
-        producer = AIOKafkaProducer(
-            **self._options, acks="all", enable_idempotence=True, max_request_size=_RECORD_BYTES_MAX
-        )
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await producer.start()
-                name = self._prefix + place.topic
-                sent = await producer.send_and_wait(
-                    name, value, key=letter.key, partition=place.partition, headers=headers
-                )
-        except TimeoutError:
-            raise UsageFailure(
-                f"no answer within {SEND_SECONDS:g} s: the record may or may not have been written; run this again, "
-                "it looks before it sends"
-            ) from None
-        except KafkaError as error:
-            raise UsageFailure(f"{place.topic}/{place.partition}: the broker refused the record: {error}") from None
-        finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await producer.stop()
-        offset: int = sent.offset
-        return offset
+        name = self._prefix + place.topic
+        return await send_record(self._options, name, place.partition, value, key=letter.key, headers=headers)
 
     async def _check_partition(self, place: Place) -> None:
         partitions = (await reachable(self._settings, (place.topic,))).partitions[self._prefix + place.topic]

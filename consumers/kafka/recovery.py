@@ -9,18 +9,21 @@ from consumers.kafka.inputs import InputLost
 from consumers.kafka.journal_reader import JournalReader
 from consumers.kafka.settings import ServiceConfig
 from consumers.service.checkpoints import newest_checkpoint
+from consumers.service.journal import JournalError
 from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
-from consumers.service.stream import Stream
+from consumers.service.stream import Stream, open_stream
 from consumers.snapshots.store import SnapshotStore
+from schemas.config import ConfigError, parse_config
 
 
 async def begin_to_follow(
     given: Stream, settings: ServiceConfig, options: Mapping[str, Any], cluster: str, store: SnapshotStore, code: str
 ) -> Follower:
-    """A follower of the stream `given`, which is at its genesis; connected, and with nothing of the journal read yet.
+    """A follower of the stream `given`, which is at its genesis; connected, and with nothing of the journal applied.
 
-    Raises BeyondTheJournal, and InputLost where the journal's beginning is gone and no snapshot makes up for it.
+    Without a snapshot it begins with the config in the journal, as the file may be of after a change. Raises
+    BeyondTheJournal, JournalError, and InputLost where the journal's beginning is gone and no snapshot makes up for it.
     """
     reader = JournalReader(options, settings.kafka.topic_prefix, given.partition)
     journal = f"{cluster}/{reader.name}"
@@ -38,5 +41,21 @@ async def begin_to_follow(
             f"{reader.name}: begins at offset {first}, as what came before is deleted, and no usable snapshot goes on "
             f"there or later in {settings.snapshots.url}: this stream cannot be recovered from what there is"
         )
+    stream = await _at_genesis(reader, given.name) or given
     reader.seek(0)
-    return Follower(Replica(given, publisher_of(given), code), reader, journal, 0)
+    return Follower(Replica(stream, publisher_of(stream), code), reader, journal, 0)
+
+
+async def _at_genesis(reader: JournalReader, name: str) -> Stream | None:
+    """The stream as its journal says that it began; None where the journal has no record yet. Raises JournalError."""
+    async for read in reader.to_end():
+        text = read.record.header.genesis
+        if text is None:
+            raise JournalError(f"{read.where}: the genesis is missing")
+        try:
+            return open_stream(parse_config(text), name)
+        except ConfigError as error:
+            raise JournalError(
+                f"{read.where}: this code cannot use the config that the journal began with: {error}"
+            ) from None
+    return None

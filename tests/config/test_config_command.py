@@ -114,6 +114,29 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path: Path, command: s
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["apply", "a", "b"], "expected --ts"),
+        (["apply", "a", "b", "c"], "expected one file or two, got 3"),
+        (["apply", "a", "--ts", "1"], "--ts: expected with two files only"),
+        (["apply", "a", "b", "--ts", "1", "--dry-run"], "--dry-run: expected with one file only"),
+        (["apply", "a", "b", "--ts", "1", "--wait", "1s"], "--wait: expected with one file only"),
+        (["diff", "a", "b", "--kafka", "127.0.0.1:1"], "--kafka: expected with one file only"),
+        (["apply", "a", "--wait", "soon"], "expected a duration"),
+        (["diff", "a", "--kafka", "127.0.0.1:1"], "no Kafka at 127.0.0.1:1: nothing listens there"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(tmp_path: Path, arguments: list[str], says: str) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(venue_toml())
+    given = [str(tmp_path / each) if each in ("a", "b", "c") else each for each in arguments]
+    result = CliRunner().invoke(main, ["config", *given])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 _VALUES = st.recursive(
     st.one_of(st.text(max_size=3), st.integers(), st.booleans(), st.lists(st.integers(), max_size=2)),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),

@@ -13,8 +13,11 @@ from typing import Any, Final
 
 import orjson
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from consumers.kafka.inputs import offsets, open_consumer
+from schemas.config import parse_config
+from schemas.partitions import stream_partitions
 from schemas.wire import encode_plain
 from tests.kafka.instance import Instance
 
@@ -37,9 +40,9 @@ tiers = [{ up_to = "100000000", initial = "0.01", maintenance = "0.005" }]
 
 ENGINE: Final = "engine:usdt"
 SETTLEMENT: Final = "settlement:USDT"
-SHARD: Final = 0
-ASSET: Final = 1
-"""The partitions of the two streams."""
+_PARTITIONS: Final = stream_partitions(parse_config(CONFIG))
+SHARD: Final = _PARTITIONS[ENGINE]
+ASSET: Final = _PARTITIONS[SETTLEMENT]
 
 PATIENCE: Final = 60.0
 
@@ -85,6 +88,19 @@ class Deployment:
             check=False,
             timeout=PATIENCE,
         )
+
+    def replay(self, journal: Path) -> list[dict[str, Any]]:
+        """The events of an exported journal, replayed."""
+        out = self.folder / "replayed"
+        ran = subprocess.run(
+            [sys.executable, "-m", "consumers.cli", "replay", str(journal), "--out", str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return [orjson.loads(line) for line in (out / "events.jsonl").read_bytes().splitlines()]
 
     def start(self, stream: str, *flags: str, program: Sequence[str] = ("-m", "consumers.cli")) -> Instance:
         """Start an instance, and wait until it leads, follows or has ended."""
@@ -145,6 +161,21 @@ class Deployment:
             return records
 
         return asyncio.run(consume())
+
+    def forget(self, topic: str, before: int, partition: int = SHARD) -> None:
+        """Delete what a partition has before an offset, as retention does."""
+
+        async def delete() -> None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.address)
+            await admin.start()
+            try:
+                await admin.delete_records(
+                    {TopicPartition(self.prefix + topic, partition): RecordsToDelete(before_offset=before)}
+                )
+            finally:
+                await admin.close()
+
+        asyncio.run(delete())
 
     def events(self, topic: str, partition: int = SHARD) -> list[dict[str, Any]]:
         """All committed records of a partition, decoded."""

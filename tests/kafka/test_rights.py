@@ -19,10 +19,11 @@ from schemas.config import parse_config
 from tests.kafka.acls import grant, read_commands
 from tests.kafka.broker import Access, Broker
 from tests.kafka.test_topics import VENUE
+from tests.service.streams import replica, sequencer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "kafka.md").read_text("utf-8")
 WORD = "correct-horse-battery"
-USERS = ("engine", "settlement", "topics", "nobody")
+USERS = ("engine", "settlement", "operator", "topics", "nobody")
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +134,35 @@ def test_a_missing_right_is_said(login: Callable[[str], Path]) -> None:
     assert result.exit_code == 2
     assert result.output.startswith("Error: Kafka refused to ")
     assert len(result.output.splitlines()) == 1
+
+
+def test_an_operator_can_read_and_bring_about_a_config(login: Callable[[str], Path]) -> None:
+    """On a venue whose engine and settlement run with the rights of the page."""
+    streams = {name: load_settings(login(name.partition(":")[0])) for name in ("engine:usdt", "settlement:USDT")}
+
+    async def begin(name: str, settings: ServiceConfig) -> None:
+        """Have the journal of a stream begin, as its service would."""
+        stream = _stream(name)
+        of = replica(stream)
+        batch = sequencer(of).genesis(VENUE.read_text())
+        output = Output(
+            client_options(settings), transactional_id=name, prefix="", transaction_timeout=10, commit_deadline=8
+        )
+        await output.start()
+        try:
+            await output.commit(stream.partition, batch.published, batch.journal)
+        finally:
+            await output.stop()
+
+    for name, settings in streams.items():
+        asyncio.run(begin(name, settings))
+    options = ["--service", str(login("operator"))]
+    same = CliRunner().invoke(main, ["config", "diff", str(VENUE), *options])
+    assert same.exit_code == 0, same.output
+    new = login("operator").with_name("new.toml")
+    new.write_text(VENUE.read_text().replace("[limits]", "[limits]\nmax_open_orders = 7"))
+    sent = CliRunner().invoke(main, ["config", "apply", str(new), "--wait", "1s", *options])
+    assert (sent.exit_code, "settlement:USDT: no answer within 1 s" in sent.output) == (1, True), sent.output
+    denied = CliRunner().invoke(main, ["config", "diff", str(VENUE), "--service", str(login("nobody"))])
+    assert (denied.exit_code, denied.output.count("\n")) == (2, 1)
+    assert "not allowed to see topic" in denied.output

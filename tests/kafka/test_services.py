@@ -62,7 +62,7 @@ def test_a_loss_beyond_the_fund_goes_from_the_engine_to_settlement_and_back_and_
     venue.send("mark-prices", mark("9000"), trace=TRACE)
     venue.until(lambda: "adl.completed" in venue.types("adl"))
     executed = next(event for event in venue.events("adl") if event["type"] == "adl.executed")
-    assert (executed["account"], executed["qty"], executed["price"]) == ("short", "11.000", "10000.0")
+    assert (executed["account"], executed["qty"], executed["price"]) == ("short", "11.000", "10000.00000000")
     decided = venue.events("decisions")
     assert [(event["type"], event["decision"]) for event in decided] == [("adl.triggered", 1)]
     assert decided[0]["expected_loss"] == "11000.000000"
@@ -95,9 +95,10 @@ def test_a_standby_takes_over_from_a_killed_leader_and_goes_on_where_it_was(venu
     leader.signal(signal.SIGKILL)
     venue.until(lambda: standby.leads)
     venue.send("accounts", deposit("a", "5", "t2"), deposit("a", "10", "t1"))
-    venue.until(lambda: len(venue.types("positions")) >= 2)
-    wallets = [event["wallet"] for event in venue.events("positions")]
-    assert wallets[:2] == ["10.000000", "15.000000"]
+    venue.until(lambda: len(venue.types("positions")) >= 3)
+    *updated, repeated = venue.events("positions")
+    assert [event["wallet"] for event in updated] == ["10.000000", "15.000000"]
+    assert (repeated["type"], repeated["transfer_id"]) == ("transfer.known", "t1")
     sequences = sorted(event["seq"] for topic in ("positions", "ledger") for event in venue.events(topic))
     assert sequences == list(range(1, len(sequences) + 1))
 
@@ -148,7 +149,7 @@ def test_a_config_that_differs_from_the_journals_is_refused(venue: Deployment) -
     venue.config.write_text(venue.config.read_text().replace('lot = "0.001"', 'lot = "0.01"'))
     second = venue.start(ENGINE)
     assert second.wait(20) == 2
-    assert "backstop config diff" in second.log.read_text()
+    assert "differ in markets.BTC-USDT.lot; 'backstop config diff'" in second.log.read_text()
 
 
 def test_settlement_serves_the_fund_commands_of_its_asset(venue: Deployment) -> None:
