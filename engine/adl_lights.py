@@ -63,6 +63,11 @@ def run_lights(state: ShardState) -> None:
             left -= len(lights)
             del market.lights[: len(lights)]
             state.emit(AdlLights(market=market.spec.name, ranked_at=market.lights_of, lights=lights))
+    schedule_lights(state)
+
+
+def schedule_lights(state: ShardState) -> None:
+    """Have lights run again when the next of any market are due."""
     state.lights_at = min(map(_next_at, state.markets.values()), default=AMOUNT_LIMIT)
 
 

@@ -12,7 +12,7 @@ from engine.fund import Fund, Reservation
 from engine.outbox import Outbox
 from engine.purse import Ledger, Purse
 from engine.remembered import Remembered
-from engine.rows import Row, RowReader, reorder
+from engine.rows import Row, RowReader, check_config, reorder
 from engine.sequence import BrokenStream, Incoming
 from engine.spec import AssetSpec, MarketSpec, VenueSpec
 from schemas.claims import Decision, DeficitRepaid
@@ -106,12 +106,13 @@ class Funds:
     def restore(self, rows: RowReader) -> None:
         """Be what `rows` and `report_rows`, one after the other, tell of."""
         self.outbox.restore(rows)
-        rows.expect("config", self.spec.config_hash)
+        check_config(self.spec.config_hash, rows)
         _, self.treasury.balance, self.period_end = rows.take("settlement")
         treasuries = {}
         for _, name, balance in rows.each("treasury"):
-            self.treasuries[name].balance = balance
-            treasuries[name] = self.treasuries[name]
+            # One that the config does not name any more still has what it gave.
+            treasuries[name] = treasury = self.treasuries.get(name) or Purse(f"treasury/{self.asset.name}/{name}")
+            treasury.balance = balance
         reorder(self.treasuries, treasuries, "treasury")
         shards = {}
         for _, name, claims, decisions, transit in rows.each("counterpart"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine.reject import Refused
-from engine.rows import Row, RowReader
+from engine.rows import BrokenDump, Row, RowReader
 
 
 class Remembered:
@@ -67,6 +67,8 @@ class Remembered:
         for row in rows.each(kind):
             generation = self._older if len(self._older) < older else self._newer
             generation[row[1:-2]] = row[-2:]
+        if len(self._older) != older:
+            raise BrokenDump(f"expected {older} older ids of kind {kind}, found {len(self._older)}")
 
     def rows(self, kind: str) -> Iterator[Row]:
         """The state as rows of plain values, the older ids first."""

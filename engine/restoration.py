@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
 from engine.account import Account
+from engine.adl_lights import schedule_lights
 from engine.bands import place_pool
 from engine.book import Order, order_of_row
 from engine.digest import hash_rows
@@ -20,7 +21,7 @@ from engine.margin import trigger_price
 from engine.market import Market
 from engine.position import Position
 from engine.residual import residual_of_row
-from engine.rows import BrokenDump, Row, RowReader, reorder
+from engine.rows import BrokenDump, Row, RowReader, check_config, reorder
 from engine.settlement import Settlement
 from engine.shard import Shard
 from engine.spec import AssetSpec, ShardSpec, VenueSpec
@@ -99,7 +100,7 @@ class _Open(Generic[OrderT]):
 def _read_shard(shard: Shard, rows: RowReader) -> None:
     state = shard.state
     state.outbox.restore(rows)
-    rows.expect("config", state.spec.config_hash)
+    check_config(state.spec.config_hash, rows)
     (
         _,
         state.claims,
@@ -140,6 +141,7 @@ def _read_shard(shard: Shard, rows: RowReader) -> None:
     state.transfers.restore("transfer", rows)
     state.closed_orders.restore("closed_order", rows)
     _place_all(state)
+    schedule_lights(state)
     _check_counts(state)
 
 

@@ -41,12 +41,6 @@ class RowReader:
         self._advance()
         return row
 
-    def expect(self, kind: str, value: object) -> None:
-        """The next row must be of this kind and say this. Raises BrokenDump."""
-        found = self.take(kind)[1]
-        if found != value:
-            raise BrokenDump(f"the {kind} is {found}, expected {value}")
-
     def each(self, kind: str) -> Iterator[tuple[Any, ...]]:
         """The next rows of this kind, however many there are. All are to be taken before anything else is."""
         row, rows = self._row, self._rows
@@ -85,3 +79,10 @@ def reorder(table: dict[str, T], restored: dict[str, T], what: str) -> None:
         raise BrokenDump(f"{what} {missing[0]} of the config is not in the rows")
     table.clear()
     table.update(restored)
+
+
+def check_config(config_hash: str, rows: RowReader) -> None:
+    """Take the row that says under which config a state was. Raises BrokenDump where it is another."""
+    _, found = rows.take("config")
+    if found != config_hash:
+        raise BrokenDump(f"expected rows under config {config_hash}, found those under {found}")

@@ -31,11 +31,12 @@ class Tenure:
 class Follower:
     """Applies the journal as it grows, and knows for how long it has been silent."""
 
-    def __init__(self, replica: Replica, reader: JournalReader, next_offset: int) -> None:
+    def __init__(self, replica: Replica, reader: JournalReader, journal: str, next_offset: int) -> None:
         self.replica = replica
         self.reader = reader
         self.tenure = Tenure()
         self.records = 0
+        self.journal = journal
         self.next_offset = next_offset
         self._last_fetch: int | None = None
         self._fetched_at = 0.0

@@ -18,7 +18,7 @@ from schemas.config import ConfigError, parse_config
 
 
 async def begin_to_follow(
-    given: Stream, settings: ServiceConfig, options: Mapping[str, Any], store: SnapshotStore, code: str
+    given: Stream, settings: ServiceConfig, options: Mapping[str, Any], cluster: str, store: SnapshotStore, code: str
 ) -> Follower:
     """A follower of the stream `given`, which is at its genesis; connected, and with nothing of the journal applied.
 
@@ -26,15 +26,16 @@ async def begin_to_follow(
     BeyondTheJournal, JournalError, and InputLost where the journal's beginning is gone and no snapshot makes up for it.
     """
     reader = JournalReader(options, settings.kafka.topic_prefix, given.partition)
+    journal = f"{cluster}/{reader.name}"
     first, end = await reader.connect()
 
     def publisher_of(stream: Stream) -> Publisher:
         return Publisher(stream.name, stream.partition_of, settings.service.headers)
 
-    found = await asyncio.to_thread(newest_checkpoint, store, given.name, first, end, publisher_of, code)
+    found = await asyncio.to_thread(newest_checkpoint, store, given.name, journal, first, end, publisher_of, code)
     if found is not None:
         reader.seek(found.offset)
-        return Follower(found.replica, reader, found.offset)
+        return Follower(found.replica, reader, journal, found.offset)
     if first:
         raise InputLost(
             f"{reader.name}: begins at offset {first}, as what came before is deleted, and no usable snapshot goes on "
@@ -43,7 +44,7 @@ async def begin_to_follow(
     reader.seek(0)
     stream = await _at_genesis(reader, given.name) or given
     reader.seek(0)
-    return Follower(Replica(stream, publisher_of(stream), code), reader, 0)
+    return Follower(Replica(stream, publisher_of(stream), code), reader, journal, 0)
 
 
 async def _at_genesis(reader: JournalReader, name: str) -> Stream | None:

@@ -28,6 +28,7 @@ from consumers.service.loop import Leader, Pace
 from consumers.service.observer import Observer
 from consumers.service.sequencing import Poisoned, Sequencer
 from consumers.service.stream import WRITTEN, Input, Stream
+from consumers.service.tidying import Tidier
 from consumers.snapshots.errors import StoreFailure
 from consumers.snapshots.store import SnapshotStore
 from engine.sequence import BrokenStream
@@ -63,16 +64,21 @@ class Launch(NamedTuple):
 class Service:
     """A stream's service. `run` returns the exit code of an orderly end; anything else ends the process on the spot."""
 
-    def __init__(self, stream: Stream, settings: ServiceConfig, launch: Launch, observer: Observer) -> None:
+    def __init__(
+        self, stream: Stream, settings: ServiceConfig, store: SnapshotStore, launch: Launch, observer: Observer
+    ) -> None:
         self._stream = stream
         self._settings = settings
+        self._store = store
         self._options: dict[str, Any] = client_options(settings)
         self._prefix = settings.kafka.topic_prefix
         self._launch = launch
         self._observer = observer
         self._given = stream.config
         self._cluster = ""
+        self._found: frozenset[Input] = frozenset()
         self._stopping = asyncio.Event()
+        self._tidier = Tidier()
         self._leader: Leader[InputReader] | None = None
 
     async def run(self) -> Exit:
@@ -82,6 +88,7 @@ class Service:
             loop.add_signal_handler(number, self._stop)
         self._cluster = await self._reach()
         stream = self._stream.name
+        self._tidier.begin()
         try:
             follower = await self._follow()
             if follower is not None:
@@ -111,6 +118,7 @@ class Service:
                 cluster = await reachable(self._settings, tuple(sorted({topic for topic, _ in partitions})))
                 for topic, partition in partitions:
                     cluster.check(self._prefix + topic, partition)
+                self._found = frozenset(stream.inputs)
                 return cluster.id
             except KafkaUnreachable as failure:
                 if not failure.may_pass or self._stopping.is_set() or time.monotonic() >= end:
@@ -126,13 +134,13 @@ class Service:
 
     async def _follow(self) -> Follower | None:
         """Follow the journal until this instance may lead; None when it was told to stop before."""
-        launch, snapshots = self._launch, self._settings.snapshots
-        store = SnapshotStore(snapshots.url, snapshots.keep)
-        follower = await begin_to_follow(self._stream, self._settings, self._options, store, launch.code)
+        launch, snapshots, store = self._launch, self._settings.snapshots, self._store
+        follower = await begin_to_follow(self._stream, self._settings, self._options, self._cluster, store, launch.code)
         self._stream = stream = follower.replica.stream
         schedule = Schedule(store, snapshots.every.seconds, snapshots.every_commands, self._observer.snapshot_taken)
         self._observer.following(follower)
         await follower.catch_up()
+        gc.freeze()
         self._observer.became("standby")
         log.info("caught_up", stream=stream.name, applied=follower.replica.applied, records=follower.records)
         self._check_config()
@@ -142,7 +150,8 @@ class Service:
             heard = await follower.follow()
             if not follower.replica.has_begun and not launch.standby:
                 return follower  # nobody has ever led
-            await schedule.look(follower.replica, follower.next_offset, follower.epoch)
+            await schedule.look(follower.replica, follower.journal, follower.next_offset, follower.epoch)
+            self._tidier.look()
             if follower.silence >= silence and follower.may_take_over(launch.instance, COOL_DOWN_SECONDS):
                 return follower
             if heard and not launch.standby:
@@ -194,8 +203,9 @@ class Service:
         wake = asyncio.Event()
 
         async def open_source(source: Input) -> InputReader:
-            cluster = await reachable(self._settings, (source.topic,))
-            cluster.check(self._prefix + source.topic, source.partition)
+            if source not in self._found:  # another shard was added since
+                cluster = await reachable(self._settings, (source.topic,))
+                cluster.check(self._prefix + source.topic, source.partition)
             reader = InputReader(source, self._options, self._prefix, terms.cap(source.topic), wake)
             await reader.start(replica.next.get(source.name), replica.seen.get(source.name))
             return reader
@@ -208,13 +218,12 @@ class Service:
             pace=Pace(terms.heartbeat.seconds, TICK_SECONDS if terms.clock_ticks else None),
             wake=wake,
             observer=self._observer,
+            tidier=self._tidier,
         )
         await leader.connect()
         self._observer.leading(replica, leader.sources, output.epoch)
         log.info("leading", stream=stream.name, applied=replica.applied, epoch=output.epoch, instance=launch.instance)
-        gc.collect()
         gc.freeze()
-        gc.disable()
         if not replica.has_begun:
             await leader.commit_genesis(launch.config_text)
         if self._stopping.is_set():

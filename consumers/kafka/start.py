@@ -19,6 +19,8 @@ from consumers.observability.http import HttpServer
 from consumers.observability.watch import Watch
 from consumers.printable import display_name, printable
 from consumers.service.stream import Stream, open_stream
+from consumers.snapshots.errors import StoreFailure
+from consumers.snapshots.store import SnapshotStore
 from consumers.version import version
 from schemas.config import ConfigError, parse_config
 
@@ -76,13 +78,18 @@ def run_service(
         quarantined=frozenset(_place(stream, given) for given in quarantine),
     )
 
+    try:
+        store = SnapshotStore(settings.snapshots.url, settings.snapshots.keep)
+    except StoreFailure as failure:
+        raise UsageFailure(f"snapshots.url: {failure}") from None
+
     async def serve() -> int:
         watch = Watch(stream, instance=instance, code=launch.code)
         async with AsyncExitStack() as stack:
             if settings.service.http is not None:
                 server = await stack.enter_async_context(HttpServer(settings.service.http, watch))
                 log.info("http", stream=name, address=server.address)
-            return await Service(stream, settings, launch, watch).run()
+            return await Service(stream, settings, store, launch, watch).run()
 
     return uvloop.run(serve())
 

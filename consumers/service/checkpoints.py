@@ -36,18 +36,21 @@ class BeyondTheJournal(RuntimeError):
 def newest_checkpoint(
     store: SnapshotStore,
     name: str,
+    journal: str,
     first: int,
     end: int,
     publisher_of: Callable[[Stream], Publisher],
     code: str,
 ) -> Checkpoint | None:
-    """The newest usable snapshot of a stream whose journal has the offsets from `first` to `end`; None: there is none.
+    """The newest usable snapshot of a stream whose `journal` has the offsets from `first` to `end`; None: none.
 
     Raises BeyondTheJournal, and StoreFailure where the place of snapshots cannot be listed.
     """
 
     def use(snapshot: Snapshot) -> Stream:
         header = snapshot.header
+        if header.journal != journal:
+            raise DamagedSnapshot(f"it is of the journal {header.journal}, not of {journal}")
         if header.offset > end:
             raise BeyondTheJournal(
                 f"snapshot {header.stream} at input {header.last} goes on at journal offset {header.offset}, and the "
@@ -70,8 +73,8 @@ def newest_checkpoint(
     return Checkpoint(replica, header.offset)
 
 
-def header_of(replica: Replica, offset: int, epoch: int) -> SnapshotHeader:
-    """The header of a snapshot of this replica, whose journal goes on at `offset`."""
+def header_of(replica: Replica, journal: str, offset: int, epoch: int) -> SnapshotHeader:
+    """The header of a snapshot of this replica, whose `journal` (cluster, topic, partition) goes on at `offset`."""
     return SnapshotHeader(
         stream=replica.stream.name,
         last=replica.applied,
@@ -82,6 +85,7 @@ def header_of(replica: Replica, offset: int, epoch: int) -> SnapshotHeader:
         config=replica.stream.config_hash,
         code=replica.code,
         epoch=epoch,
+        journal=journal,
     )
 
 
@@ -97,7 +101,7 @@ class Schedule:
         self._at = time.monotonic()
         self._writing: asyncio.Task[None] | None = None
 
-    async def look(self, replica: Replica, offset: int, epoch: int) -> None:
+    async def look(self, replica: Replica, journal: str, offset: int, epoch: int) -> None:
         """Make one if it is due. The state must not change until this returns; it is written afterwards."""
         number, now = replica.applied, time.monotonic()
         if self._number < 0:
@@ -108,7 +112,7 @@ class Schedule:
         if self._writing is not None and not self._writing.done():
             return
         self._number, self._at = number, now
-        header = header_of(replica, offset, epoch)
+        header = header_of(replica, journal, offset, epoch)
         content = await asyncio.to_thread(encode_snapshot, header, replica.machine)
         self._writing = asyncio.create_task(self._write(header, content))
 

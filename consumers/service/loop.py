@@ -6,7 +6,6 @@ and it is computed as it arrives, in turns that let the commit go on.
 """
 
 import asyncio
-import gc
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
@@ -16,6 +15,7 @@ from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch, Sequencer
 from consumers.service.stream import Input, Stream
+from consumers.service.tidying import Tidier
 
 
 class Source(Protocol):
@@ -60,6 +60,7 @@ class Leader(Generic[SourceT]):
         pace: Pace,
         wake: asyncio.Event,
         observer: Observer,
+        tidier: Tidier,
     ) -> None:
         self._sequencer = sequencer
         self._stream = stream
@@ -71,6 +72,7 @@ class Leader(Generic[SourceT]):
         self._pace = pace
         self._wake = wake
         self._observer = observer
+        self._tidier = tidier
         self._stopping = False
         self._committing: asyncio.Task[None] | None = None
         self._last_write = time.monotonic()
@@ -91,6 +93,7 @@ class Leader(Generic[SourceT]):
             if self._inputs is not self._stream.inputs:
                 await self.connect()
             self._observer.turned()
+            self._tidier.look()
             batch = await self._next_batch()
             if batch is not None:
                 await self._finish_commit()
@@ -126,7 +129,6 @@ class Leader(Generic[SourceT]):
             return self._made(sequencer.tick(time.time_ns() // 1_000), began)
         beat_at = self._last_write + self._pace.heartbeat
         if now >= beat_at:
-            gc.collect(1)  # what the shell leaves behind; the state makes no cycles and is frozen or grows old unseen
             return self._made(sequencer.heartbeat(), began)
         await self._wait(min(beat_at, beat_at if tick_at is None else tick_at) - now)
         return None

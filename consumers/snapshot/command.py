@@ -49,14 +49,15 @@ def snapshot(*, shard: str | None, asset: str | None, config: Path, settings: Se
 async def _make(stream: Stream, settings: ServiceConfig) -> str:
     """Follow the journal to its end and keep what comes of it; what to say about it."""
     prefix = settings.kafka.topic_prefix
-    (await reachable(settings, ("journal",))).check(f"{prefix}journal", stream.partition)
+    cluster = await reachable(settings, ("journal",))
+    cluster.check(f"{prefix}journal", stream.partition)
     store = SnapshotStore(settings.snapshots.url, settings.snapshots.keep)
-    follower = await begin_to_follow(stream, settings, client_options(settings), store, version())
+    follower = await begin_to_follow(stream, settings, client_options(settings), cluster.id, store, version())
     await follower.catch_up()
     await follower.reader.stop()
     replica = follower.replica
     if not replica.has_begun:
         raise UsageFailure(f"{stream.name} has never run: its journal is empty")
-    header = header_of(replica, follower.next_offset, follower.epoch)
+    header = header_of(replica, follower.journal, follower.next_offset, follower.epoch)
     name = await asyncio.to_thread(store.write, header, replica.machine)
     return f"{name.file}: {stream.name} at input {replica.applied:,}, {follower.records:,} journal records applied"

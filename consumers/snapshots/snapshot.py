@@ -63,8 +63,8 @@ class SnapshotHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `chain` is the hash of all events published up to there, in hex. `next` are the offsets at which the inputs go on,
     by topic and partition, and `seen` the offset and fingerprint of the last record of each. `config` is the hash of
     the config that is valid there, `code` the version that wrote this, `epoch` that of the producer whose journal it
-    is. The last four are filled in from the machine when it is written: event time in µs, hash and count of the rows,
-    and `venue`, the config itself.
+    is, `journal` its cluster, topic and partition. The last four are filled in from the machine when it is written:
+    event time in µs, hash and count of the rows, and `venue`, the config itself.
     """
 
     stream: str
@@ -76,6 +76,7 @@ class SnapshotHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     config: str
     code: str
     epoch: int
+    journal: str = ""
     event_time: int = 0
     state_hash: str = ""
     rows: int = 0

@@ -122,6 +122,16 @@ def test_who_left_a_residual_and_is_healthy_again_is_looked_at_at_the_next_mark(
     assert twin.state_hash() == stage.venue.shards["usdt"].state_hash()
 
 
+def test_a_cross_account_that_is_due_already_is_liquidated_at_the_next_mark() -> None:
+    stage = CrossStage()
+    stage.deposit("alice", "1000")
+    stage.trade("alice", BTC, "buy", "1")
+    stage.take_away("alice", 998_000_001)
+    twin = restored(stage.venue.shards["usdt"])
+    assert isinstance(twin, Shard)
+    assert started(stage.mark_of(SOL, "101")) == started(twin.apply(decode_command(stage.log[-1]))) == [("alice", BTC)]
+
+
 def test_funding_that_is_owed_by_a_position_and_a_residual_of_one_name_is_paid_by_both() -> None:
     """An account may have the name of a liquidation."""
     stage = Stage(limits="funding_payments_per_command = 1")

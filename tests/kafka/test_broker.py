@@ -50,8 +50,8 @@ def test_a_committed_record_survives_a_killed_broker(own_broker: Broker, prefix:
     async def before() -> None:
         await _create(own_broker.address, prefix + "kept")
         await _commit(own_broker.address, prefix + "kept", b"one")
-        # A commit is answered before its markers are written, and a broker alone that is killed in between forgets
-        # them at times: it returns with the record there and never to be seen by read_committed.
+        # A commit is answered before its markers are written, and a broker alone that is killed in between may never
+        # write them: then read_committed never sees the record (docs/kafka.md, "A transaction that hangs").
         end = time.monotonic() + 10
         while await _committed(own_broker.address, prefix + "kept") != [b"one"]:
             assert time.monotonic() < end

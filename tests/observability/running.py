@@ -12,6 +12,7 @@ from consumers.service.dead_letter import Arrival
 from consumers.service.loop import Leader, Pace
 from consumers.service.publication import Outgoing
 from consumers.service.stream import Input, Stream
+from consumers.service.tidying import Tidier
 from tests.service.streams import Topic, replica, sequencer
 
 NEVER = 3_600.0
@@ -78,6 +79,7 @@ class Running:
             pace=Pace(heartbeat, None),
             wake=self.wake,
             observer=self.watch,
+            tidier=Tidier(),
         )
         self._state: StateCollector | None = None
 

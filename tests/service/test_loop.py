@@ -13,6 +13,7 @@ from consumers.service.observer import Observer
 from consumers.service.publication import Outgoing
 from consumers.service.sequencing import Batch
 from consumers.service.stream import Input, Stream
+from consumers.service.tidying import Tidier
 from tests.service.streams import Topic, buy, deposit, engine, mark, replica, sequencer, topics
 
 NEVER = 3_600.0
@@ -75,6 +76,7 @@ class Bench:
             pace=Pace(heartbeat, tick),
             wake=self.wake,
             observer=self.seen,
+            tidier=Tidier(),
         )
 
     async def open_source(self, source: Input) -> Fetched:

@@ -6,7 +6,6 @@ from functools import cache
 import pytest
 
 from consumers.snapshots.snapshot import SnapshotHeader
-from engine.spec import compile_venue
 from tests.engine.restored import Machine, Twins
 from tests.reference.histories import History
 from tests.reference.worlds import make_world
@@ -24,7 +23,7 @@ def twins() -> Twins:
     return machines
 
 
-SPEC = compile_venue(make_world(SEED).config)
+SPEC = twins().spec  # as changes of the config have left it
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from consumers.snapshots.packing import ROWS_PER_CHUNK, pack, unpack
 from consumers.snapshots.snapshot import FORMAT, Snapshot, decode_snapshot, encode_snapshot, restore
 from engine.rows import Row
 from engine.spec import compile_venue
-from schemas.config import parse_config
+from schemas.config import config_document, parse_config
 from tests.engine.restored import Machine, report
 from tests.engine.stage import venue_toml
 from tests.snapshots.conftest import SPEC, header
@@ -50,6 +50,7 @@ def test_a_machine_comes_back_with_its_header(name: str, request: pytest.Fixture
         event_time=machine.event_time,
         state_hash=machine.state_hash(),
         rows=sum(1 for _ in machine.rows()) + sum(1 for _ in machine.report_rows()),
+        venue=config_document(machine.config),
     )
     assert snapshot.header == expected
     back = restore(SPEC, snapshot)

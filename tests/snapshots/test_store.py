@@ -133,7 +133,7 @@ def test_one_that_does_not_restore_to_its_hash_is_passed_over(url: str, shard: M
     class Liar:
         """Says of its rows what they are not."""
 
-        stream, event_time = shard.stream, 0
+        stream, event_time, config = shard.stream, 0, shard.config
         report_rows = staticmethod(lambda: iter(()))
         rows = staticmethod(shard.rows)
         state_hash = staticmethod(lambda: "00" * 32)

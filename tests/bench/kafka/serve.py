@@ -15,6 +15,7 @@ from consumers.kafka.start import open_config
 from consumers.observability.watch import Watch
 from consumers.service.sequencing import Batch
 from consumers.service.stream import Stream
+from consumers.snapshots.store import SnapshotStore
 from consumers.version import version
 from engine.spec import compile_venue
 from tests.bench.kafka.pass_through import PassThrough
@@ -51,7 +52,9 @@ def main() -> None:
         stream = Stream(PassThrough(compile_venue(stream.config).shards[SHARD]))
     launch = Launch(INSTANCE, version(), text, standby=False, takeover=True, quarantined=frozenset())
     meter = Meter(stream)
-    uvloop.run(Service(stream, load_settings(options.service), launch, meter).run())
+    settings = load_settings(options.service)
+    store = SnapshotStore(settings.snapshots.url)
+    uvloop.run(Service(stream, settings, store, launch, meter).run())
     options.out.write_bytes(orjson.dumps(meter.batches))
 
 

@@ -73,7 +73,10 @@ class Trial:
         self._config = folder / "venue.toml"
         self._config.write_text(VENUE_TOML.read_text().replace("position_detail = true", "position_detail = false"))
         self._service = folder / "service.toml"
-        self._service.write_text(f'[kafka]\nbootstrap = "{address}"\ntopic_prefix = "{prefix}"\n')
+        self._service.write_text(
+            f'[kafka]\nbootstrap = "{address}"\ntopic_prefix = "{prefix}"\n'
+            f'[snapshots]\nurl = "file://{folder}/snapshots"\n'
+        )
         self._sent = 0
         self._starts = 0
         asyncio.run(self._make_topics())
