@@ -39,7 +39,8 @@ class Write(NamedTuple):
 
 def two_shards(settings: str) -> str:
     """A venue of two shards and one settlement (partitions 0, 1 and 2) from those of the tests of late answers."""
-    return VENUES[settings].replace('[shards.more]\nasset = "USDT"\n', '[shards.more]\nasset = "USDT"\npartition = 1\n')
+    numbered = VENUES[settings].replace("[assets.USDT]\n", "[assets.USDT]\npartition = 2\n")
+    return numbered.replace('[shards.more]\nasset = "USDT"\n', '[shards.more]\nasset = "USDT"\npartition = 1\n')
 
 
 class VenueLog:
