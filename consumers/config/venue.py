@@ -37,12 +37,12 @@ async def running_venue(wanted: VenueConfig, settings: ServiceConfig) -> AsyncIt
     Raises UsageFailure, Unusable, JournalError, InputLost, and StoreFailure where snapshots cannot be asked for at all.
     """
     store = SnapshotStore(settings.snapshots.url)
-    await reachable(settings, ("journal", "admin", "executions"))
+    cluster = (await reachable(settings, ("journal", "admin", "executions"))).id
     options, prefix = client_options(settings), settings.kafka.topic_prefix
     async with AsyncExitStack() as open_streams:
         streams: list[RunningStream] = []
         for name, partition in sorted((await _journals(settings)).items(), key=_settlements_first):
-            stream = RunningStream(options, prefix, name, partition)
+            stream = RunningStream(options, cluster, prefix, name, partition)
             open_streams.push_async_callback(stream.stop)
             streams.append(stream)
         begun = {stream.name for stream in streams}

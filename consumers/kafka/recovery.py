@@ -41,6 +41,7 @@ async def begin_to_follow(
             f"{reader.name}: begins at offset {first}, as what came before is deleted, and no usable snapshot goes on "
             f"there or later in {settings.snapshots.url}: this stream cannot be recovered from what there is"
         )
+    reader.seek(0)
     stream = await _at_genesis(reader, given.name) or given
     reader.seek(0)
     return Follower(Replica(stream, publisher_of(stream), code), reader, journal, 0)

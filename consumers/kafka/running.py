@@ -45,7 +45,7 @@ class RunningStream:
     raise JournalError and InputLost where the journal cannot tell the config.
     """
 
-    def __init__(self, options: dict[str, Any], prefix: str, name: str, partition: int) -> None:
+    def __init__(self, options: dict[str, Any], cluster: str, prefix: str, name: str, partition: int) -> None:
         self.name = name
         self.partition = partition
         self.held = HeldConfig(name)
@@ -54,6 +54,7 @@ class RunningStream:
         self._prefix = prefix
         self._admin = f"admin/{partition}"
         self._reader = JournalReader(options, prefix, partition)
+        self._journal = f"{cluster}/{self._reader.name}"
         self._answers_from = 0
 
     @property
@@ -107,6 +108,8 @@ class RunningStream:
 
         def use(snapshot: Snapshot) -> VenueConfig:
             header = snapshot.header
+            if header.journal != self._journal:
+                raise DamagedSnapshot(f"it is of the journal {header.journal}, not of {self._journal}")
             if not first <= header.offset <= end:
                 raise DamagedSnapshot(
                     f"it goes on at journal offset {header.offset}, and the journal has those from {first} to {end}"

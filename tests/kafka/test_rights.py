@@ -26,10 +26,11 @@ WORD = "correct-horse-battery"
 USERS = ("engine", "settlement", "operator", "topics", "nobody")
 
 
-@pytest.fixture(scope="module")
-def login(make_broker: Callable[..., Broker], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+Login = Callable[[str], Path]
+
+
+def _venue(make_broker: Callable[..., Broker], folder: Path) -> Login:
     """The service config of each user on a broker with the rights of the page, and topics made by `topics`."""
-    folder = tmp_path_factory.mktemp("rights")
     broker = make_broker(access=Access(listeners=("SASL_PLAINTEXT",), users=dict.fromkeys(USERS, WORD), acls=True))
     asyncio.run(grant(broker.address, read_commands(PAGE)))
 
@@ -38,13 +39,25 @@ def login(make_broker: Callable[..., Broker], tmp_path_factory: pytest.TempPathF
         path.write_text(
             f'[kafka]\nbootstrap = "{broker.addresses["SASL_PLAINTEXT"]}"\nsecurity = "sasl_plaintext"\n'
             f'sasl = "scram-sha-256"\nusername = "{user}"\npassword = "{WORD}"\n'
-            "[topics]\nreplication = 1\nmin_insync = 1\n"
+            f'[topics]\nreplication = 1\nmin_insync = 1\n[snapshots]\nurl = "{folder}/snapshots"\n'
         )
         return path
 
     result = CliRunner().invoke(main, ["topics", "--config", str(VENUE), "--service", str(service("topics"))])
     assert result.exit_code == 0, result.output
     return service
+
+
+@pytest.fixture(scope="module")
+def login(make_broker: Callable[..., Broker], tmp_path_factory: pytest.TempPathFactory) -> Login:
+    """A venue on whose topics tests write what they like."""
+    return _venue(make_broker, tmp_path_factory.mktemp("rights"))
+
+
+@pytest.fixture
+def fresh(make_broker: Callable[..., Broker], tmp_path: Path) -> Login:
+    """A venue of this test alone, as its journals have to make sense."""
+    return _venue(make_broker, tmp_path)
 
 
 def _stream(name: str) -> Stream:
@@ -136,9 +149,9 @@ def test_a_missing_right_is_said(login: Callable[[str], Path]) -> None:
     assert len(result.output.splitlines()) == 1
 
 
-def test_an_operator_can_read_and_bring_about_a_config(login: Callable[[str], Path]) -> None:
+def test_an_operator_can_read_and_bring_about_a_config(fresh: Login) -> None:
     """On a venue whose engine and settlement run with the rights of the page."""
-    streams = {name: load_settings(login(name.partition(":")[0])) for name in ("engine:usdt", "settlement:USDT")}
+    streams = {name: load_settings(fresh(name.partition(":")[0])) for name in ("engine:usdt", "settlement:USDT")}
 
     async def begin(name: str, settings: ServiceConfig) -> None:
         """Have the journal of a stream begin, as its service would."""
@@ -156,13 +169,13 @@ def test_an_operator_can_read_and_bring_about_a_config(login: Callable[[str], Pa
 
     for name, settings in streams.items():
         asyncio.run(begin(name, settings))
-    options = ["--service", str(login("operator"))]
+    options = ["--service", str(fresh("operator"))]
     same = CliRunner().invoke(main, ["config", "diff", str(VENUE), *options])
     assert same.exit_code == 0, same.output
-    new = login("operator").with_name("new.toml")
+    new = fresh("operator").with_name("new.toml")
     new.write_text(VENUE.read_text().replace("[limits]", "[limits]\nmax_open_orders = 7"))
     sent = CliRunner().invoke(main, ["config", "apply", str(new), "--wait", "1s", *options])
     assert (sent.exit_code, "settlement:USDT: no answer within 1 s" in sent.output) == (1, True), sent.output
-    denied = CliRunner().invoke(main, ["config", "diff", str(VENUE), "--service", str(login("nobody"))])
+    denied = CliRunner().invoke(main, ["config", "diff", str(VENUE), "--service", str(fresh("nobody"))])
     assert (denied.exit_code, denied.output.count("\n")) == (2, 1)
     assert "not allowed to see topic" in denied.output
