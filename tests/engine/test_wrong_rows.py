@@ -11,7 +11,7 @@ from engine.shard import Shard
 from engine.spec import VenueSpec, compile_venue
 from schemas.config import parse_config
 from tests.engine.restored import Machine, Twins, rows_of
-from tests.engine.stage import Stage, second_market, venue_toml
+from tests.engine.stage import MARKET, Stage, second_market, venue_toml
 from tests.engine.test_stops import market, stop
 from tests.reference.histories import History
 from tests.reference.worlds import make_world
