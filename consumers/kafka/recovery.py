@@ -14,7 +14,7 @@ from consumers.service.publication import Publisher
 from consumers.service.replica import Replica
 from consumers.service.stream import Stream, open_stream
 from consumers.snapshots.store import SnapshotStore
-from schemas.config import ConfigError, parse_config
+from schemas.config import ConfigError, config_hash, parse_config
 
 
 async def begin_to_follow(
@@ -42,21 +42,22 @@ async def begin_to_follow(
             f"there or later in {settings.snapshots.url}: this stream cannot be recovered from what there is"
         )
     reader.seek(0)
-    stream = await _at_genesis(reader, given.name) or given
+    stream = await _at_genesis(reader, given)
     reader.seek(0)
     return Follower(Replica(stream, publisher_of(stream), code), reader, journal, 0)
 
 
-async def _at_genesis(reader: JournalReader, name: str) -> Stream | None:
-    """The stream as its journal says that it began; None where the journal has no record yet. Raises JournalError."""
+async def _at_genesis(reader: JournalReader, given: Stream) -> Stream:
+    """The stream as its journal says that it began, or as given where that is the same. Raises JournalError."""
     async for read in reader.to_end():
         text = read.record.header.genesis
         if text is None:
             raise JournalError(f"{read.where}: the genesis is missing")
         try:
-            return open_stream(parse_config(text), name)
+            config = parse_config(text)
+            return given if config_hash(config) == given.config_hash else open_stream(config, given.name)
         except ConfigError as error:
             raise JournalError(
                 f"{read.where}: this code cannot use the config that the journal began with: {error}"
             ) from None
-    return None
+    return given
