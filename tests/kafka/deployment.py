@@ -20,23 +20,7 @@ from schemas.config import parse_config
 from schemas.partitions import stream_partitions
 from schemas.wire import encode_plain
 from tests.kafka.instance import Instance
-
-CONFIG: Final = """
-[assets.USDT]
-decimals = 6
-[funds.btc]
-asset = "USDT"
-opening = "1000"
-[shards.usdt]
-partition = 0
-asset = "USDT"
-[markets.BTC-USDT]
-shard = "usdt"
-fund = "btc"
-tick = "0.1"
-lot = "0.001"
-tiers = [{ up_to = "100000000", initial = "0.01", maintenance = "0.005" }]
-"""
+from tests.service.streams import CONFIG
 
 ENGINE: Final = "engine:usdt"
 SETTLEMENT: Final = "settlement:USDT"
