@@ -16,11 +16,11 @@ from consumers.kafka.committed import CommittedTopics
 from consumers.kafka.connection import client_options, reachable
 from consumers.kafka.running import RunningStream
 from consumers.kafka.settings import ServiceConfig
+from consumers.kafka.topics import partition_count
 from consumers.printable import printable
 from consumers.service.stream import stream_names
 from consumers.snapshots.store import SnapshotStore
 from schemas.config import VenueConfig
-from schemas.partitions import stream_partitions
 
 
 class Venue(NamedTuple):
@@ -58,7 +58,7 @@ async def running_venue(wanted: VenueConfig, settings: ServiceConfig) -> AsyncIt
 
 async def partitions_missing(wanted: VenueConfig, settings: ServiceConfig, topics: tuple[str, ...]) -> str:
     """Which topic has too few partitions for a config, and what to do about it; empty where none has."""
-    count = max(stream_partitions(wanted).values()) + 1
+    count = partition_count(wanted)
     for topic, there in (await reachable(settings, topics)).partitions.items():
         if there < count:
             return (

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import OffsetOutOfRangeError
 
-from consumers.kafka.inputs import offsets, open_consumer, to_arrival
+from consumers.kafka.inputs import assign, offsets, open_consumer, to_arrival
 from consumers.service.dead_letter import Arrival
 from consumers.service.journal import Header, decode_record
 from consumers.verify.evidence import JournalRecord, Unusable
@@ -44,8 +44,7 @@ class CommittedPartition:
     async def start(self, position: int | None = None) -> None:
         """Connect and go to a position; None: to the first record there is."""
         await self._consumer.start()
-        self._consumer.assign([self._partition])
-        self.first, end = await offsets(self._consumer, self._partition)
+        self.first, end = await assign(self._consumer, self._partition)
         if position is not None and not self.first <= position <= end:
             raise Unusable(f"{self.name}: has offsets from {self.first} to {end}, not {position}")
         self._consumer.seek(self._partition, self.first if position is None else position)

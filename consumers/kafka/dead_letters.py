@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from consumers.dead_letters.letter import Letter, Place
 from consumers.errors import UsageFailure
 from consumers.kafka.connection import client_options, reachable
-from consumers.kafka.inputs import offsets, open_consumer, to_arrival
+from consumers.kafka.inputs import assign, open_consumer, to_arrival
 from consumers.kafka.sending import send_record
 from consumers.kafka.settings import ServiceConfig
 from consumers.service.dead_letter import TOPIC
@@ -65,8 +65,7 @@ class DeadLetters:
         place = letter.place
         await self._check_partition(place)
         partition = TopicPartition(self._prefix + place.topic, place.partition)
-        self._consumer.assign([partition])
-        first, _ = await offsets(self._consumer, partition)
+        first, _ = await assign(self._consumer, partition)
         if first > place.offset + 1:
             raise LostTrack(f"{place.topic}/{place.partition} begins at offset {first}")
         sought = (RESUBMITTED_FROM, str(place).encode())
@@ -95,8 +94,7 @@ class DeadLetters:
         self, partition: TopicPartition, *, since_ms: int | None = None, position: int = 0
     ) -> AsyncIterator[ConsumerRecord]:
         consumer = self._consumer
-        consumer.assign([partition])
-        first, end = await offsets(consumer, partition)
+        first, end = await assign(consumer, partition)
         if since_ms is not None:
             found = (await consumer.offsets_for_times({partition: since_ms}))[partition]
             position = end if found is None else found.offset

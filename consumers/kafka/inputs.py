@@ -5,7 +5,8 @@ is also what one poll takes from it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -141,6 +142,19 @@ def open_consumer(
         max_partition_fetch_bytes=FETCH_BYTES,
         **more,
     )
+
+
+@asynccontextmanager
+async def reading(
+    options: Mapping[str, Any], partition: TopicPartition, *, isolation: str = "read_committed"
+) -> AsyncIterator[tuple[AIOKafkaConsumer, int, int]]:
+    """A consumer of one partition for a while, with the partition's offsets as `offsets` gives them."""
+    consumer = open_consumer(options, isolation=isolation)
+    await consumer.start()
+    try:
+        yield consumer, *await assign(consumer, partition)
+    finally:
+        await consumer.stop()
 
 
 async def assign(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:

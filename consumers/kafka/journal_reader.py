@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from consumers.kafka.inputs import InputLost, assign, offsets, open_consumer
+from consumers.kafka.inputs import InputLost, assign, offsets, open_consumer, reading
 from consumers.service.journal import Record, decode_record
 
 _POLL_MS = 200
@@ -35,8 +35,6 @@ class JournalReader:
         self._partition = TopicPartition(f"{prefix}journal", partition)
         self._options = options
         self._consumer = open_consumer(options)
-        self.first = 0
-        self.fetched_at = 0
 
     @property
     def name(self) -> str:
@@ -46,8 +44,7 @@ class JournalReader:
     async def connect(self) -> tuple[int, int]:
         """Connect; the first offset, and the one behind the last committed record."""
         await self._consumer.start()
-        self.first, end = await assign(self._consumer, self._partition)
-        return self.first, end
+        return await assign(self._consumer, self._partition)
 
     def seek(self, position: int) -> None:
         """Go on at an offset."""
@@ -69,18 +66,13 @@ class JournalReader:
         decided a transaction before it says so here; one that was killed in between may leave it hanging, committed and
         not visible. To go on without it would be to do a batch twice.
         """
-        everything = open_consumer(self._options, isolation="read_uncommitted")
-        await everything.start()
-        try:
-            _, written = await assign(everything, self._partition)
-        finally:
-            await everything.stop()
+        async with reading(self._options, self._partition, isolation="read_uncommitted") as (_, _, written):
+            pass
         end = time.monotonic() + seconds
         while (visible := await self.end()) < written:
             if time.monotonic() > end:
-                place = f"{self._partition.topic}/{self._partition.partition}"
                 raise Undecided(
-                    f"{place}: offsets {visible} to {written - 1} belong to a transaction that has not ended after "
+                    f"{self.name}: offsets {visible} to {written - 1} belong to a transaction that has not ended after "
                     f"{seconds:g} s; kafka-transactions.sh shows it"
                 )
             await asyncio.sleep(0.05)
@@ -99,7 +91,7 @@ class JournalReader:
         try:
             records = await self._consumer.getmany(timeout_ms=timeout_ms)
         except OffsetOutOfRangeError:
-            raise InputLost(f"{self._partition.topic}/{self._partition.partition}: the journal was cut off") from None
+            raise InputLost(f"{self.name}: the journal was cut off") from None
         read = []
         for record in records.get(self._partition, ()):
             where = f"{record.topic}/{record.partition}/{record.offset}"

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from consumers.config.held import HeldConfig, after
-from consumers.kafka.inputs import InputLost, assign, open_consumer
+from consumers.kafka.inputs import InputLost, reading
 from consumers.kafka.journal_reader import JournalReader
 from consumers.kafka.sending import send_record
 from consumers.snapshots.errors import DamagedSnapshot, StoreFailure
@@ -132,11 +132,8 @@ class RunningStream:
 
     async def _read_waiting(self) -> list[Waiting]:
         place = TopicPartition(f"{self._prefix}admin", self.partition)
-        consumer = open_consumer(self._options)
-        await consumer.start()
         waiting = []
-        try:
-            first, end = await assign(consumer, place)
+        async with reading(self._options, place) as (consumer, first, end):
             consumer.seek(place, max(first, self.held.next.get(self._admin, first)))
             while await consumer.position(place) < end:
                 for record in (await consumer.getmany(timeout_ms=_POLL_MS)).get(place, ()):
@@ -146,36 +143,26 @@ class RunningStream:
                         continue  # a dead letter, when its turn comes
                     if isinstance(command, ConfigSet):
                         waiting.append(Waiting(record.offset, command))
-        finally:
-            await consumer.stop()
         return waiting
 
     async def _event_of(self, number: int, until: float) -> ConfigChanged | ConfigRejected | None:
         """What the stream published of an input, which was a change; it is there when the input is in the journal."""
         place = TopicPartition(f"{self._prefix}executions", self.partition)
-        consumer = open_consumer(self._options)
-        await consumer.start()
         try:
-            await assign(consumer, place)
-            consumer.seek(place, self._answers_from)
-            while time.monotonic() < until:
-                for record in (await consumer.getmany(timeout_ms=_POLL_MS)).get(place, ()):
-                    if dict(record.headers).get("ce_type") not in _TYPES:
-                        continue
-                    event = decode_event(record.value or b"")
-                    if isinstance(event, ConfigChanged | ConfigRejected) and event.cause == number:
-                        return event
+            async with reading(self._options, place) as (consumer, _, _):
+                consumer.seek(place, self._answers_from)
+                while time.monotonic() < until:
+                    for record in (await consumer.getmany(timeout_ms=_POLL_MS)).get(place, ()):
+                        if dict(record.headers).get("ce_type") not in _TYPES:
+                            continue
+                        event = decode_event(record.value or b"")
+                        if isinstance(event, ConfigChanged | ConfigRejected) and event.cause == number:
+                            return event
         except OffsetOutOfRangeError:
             raise InputLost(f"{place.topic}/{place.partition}: records were deleted while they were read") from None
-        finally:
-            await consumer.stop()
         return None
 
     async def _end_of(self, topic: str) -> int:
         place = TopicPartition(f"{self._prefix}{topic}", self.partition)
-        consumer = open_consumer(self._options)
-        await consumer.start()
-        try:
-            return (await assign(consumer, place))[1]
-        finally:
-            await consumer.stop()
+        async with reading(self._options, place) as (_, _, end):
+            return end

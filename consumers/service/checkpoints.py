@@ -7,6 +7,7 @@ passed over for the one before; the beginning of the journal is the last resort.
 import asyncio
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -21,12 +22,11 @@ from engine.spec import compile_venue
 log = structlog.get_logger()
 
 
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A replica as a snapshot has it, and the offset at which the journal goes on."""
 
-    def __init__(self, replica: Replica, offset: int) -> None:
-        self.replica = replica
-        self.offset = offset
+    replica: Replica
+    offset: int
 
 
 class BeyondTheJournal(RuntimeError):
